@@ -1,0 +1,354 @@
+"""Arguments → settings → a chat, an answer or a command; the one place where errors become a message and a status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from streaming_chat import __version__
+from streaming_chat.config_command import config_json, config_lines
+from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, OutputClosed, OutputFailed, UsageError
+from streaming_chat.core.sanitize import sanitize
+from streaming_chat.folders import config_folder, state_folder
+from streaming_chat.notices import Notices
+from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load, nearest
+from streaming_chat.signals import end_on_termination
+from streaming_chat.terminal import Output, color_wanted
+
+PROGRAM = "streaming-chat"
+HISTORY_FILE_NAME = "history.db"
+
+#: First words that are commands. Those without a handler in `run` are kept free for commands to come.
+COMMAND_WORDS = ("compare", "batch", "bench", "history", "models", "config")
+
+_OPENAI_HOST = "api.openai.com"
+
+_DESCRIPTION = """\
+Ask a model and see every token the moment it arrives. Without PROMPT, in a terminal, a chat opens. Piped input is the
+prompt, or is added to the one given.
+"""
+
+_EPILOG = f"""\
+commands:
+  {PROGRAM} history [list|show N]  what was asked and answered
+  {PROGRAM} models                 the models of the endpoint
+  {PROGRAM} config                 every setting and where it came from
+  A prompt that begins with such a word goes behind `--`.
+
+settings come from flags, the environment, .env (the nearest one upward), config.toml, in this order.
+The key is read from OPENAI_API_KEY. Without a key, the embedded model answers.
+
+exit status:
+  0 the whole answer  1 unexpected  2 usage or settings  3 credentials  4 rate limit or quota  5 connection or server
+  6 timeout  7 no whole answer  8 request rejected  130 interrupted  141 output closed
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with errors of this program's form."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError, with the nearest flag for one that does not exist."""
+        hint = f"{PROGRAM} --help lists the options"
+        unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0].partition("=")[0]
+        if unknown:
+            meant = nearest(unknown, [flag for option in OPTIONS.values() for flag in option.flags])
+            message, hint = f"unknown option {unknown}", f"did you mean {meant}?" if meant else hint
+        raise UsageError(message, hint)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser for everything but the arguments of a command; flags are stored as text, by option name."""
+    parser = _Parser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [OPTIONS] [PROMPT ...]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument("prompt", nargs="*", default=[], metavar="PROMPT", help="what to ask")
+    options = parser.add_argument_group("options")
+    for name, option in OPTIONS.items():
+        keywords: dict[str, Any] = {"dest": name, "help": _help(name)}
+        if option.is_switch:
+            keywords |= {"action": "store_const", "const": "1"}
+        else:
+            keywords |= {"metavar": option.metavar, "action": "append" if option.is_repeated else "store"}
+        options.add_argument(*option.flags, **keywords)
+    options.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}", help="show the version")
+    options.add_argument("-h", "--help", action="help", help="show this")
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the program; its exit status. Every ChatError is told here."""
+    end_on_termination()
+    notices = _notices(no_color="--no-color" in argv, quiet=False)
+    try:
+        return _Program(list(argv)).run()
+    except OutputFailed as error:
+        notices.error(error)
+        return error.exit_status
+    except OutputClosed as error:
+        return error.exit_status
+    except ChatError as error:
+        notices.error(error)
+        return error.exit_status
+    except Exception as failure:  # noqa: BLE001 # never a traceback
+        notices.error(ChatError.unexpected(failure))
+        return ExitStatus.UNEXPECTED
+
+
+class _Program:
+    """One call of the program."""
+
+    def __init__(self, argv: list[str]) -> None:
+        position = _first_word(argv)
+        self._command: str | None = None
+        self._command_arguments: list[str] = []
+        if position is not None and argv[position] in COMMAND_WORDS:
+            self._command = argv[position]
+            self._command_arguments = argv[position + 1 :]
+            argv = argv[:position]
+            if self._command != "history":
+                argv, self._command_arguments = argv + self._command_arguments, []
+        separator = argv.index("--") if "--" in argv else len(argv)
+        parsed = vars(build_parser().parse_intermixed_args(argv[:separator]))
+        self._words = [*parsed.pop("prompt"), *argv[separator + 1 :]]
+        flags = {name: "\0".join(value) if isinstance(value, list) else value for name, value in parsed.items()}
+
+        self._notices = _notices(no_color="no_color" in flags, quiet="quiet" in flags)
+        self._config_file = config_folder() / CONFIG_FILE_NAME
+        self._settings = load(
+            flags, os.environ, folder=Path.cwd(), config_file=self._config_file, notice=self._notices.notice
+        )
+        self._notices = _notices(no_color=self._settings.no_color, quiet=self._settings.quiet)
+        self._output = Output.of("stdout", color=color_wanted(os.environ, no_color=self._settings.no_color))
+
+    def run(self) -> int:
+        """Do what was asked; the exit status."""
+        if self._command is not None:
+            return self._run_command(self._command)
+        prompt = self._prompt()
+        return self._chat() if prompt is None else self._answer(prompt)
+
+    def _run_command(self, command: str) -> int:
+        if command == "history":
+            from streaming_chat.history_command import history_command
+
+            return history_command(
+                self._command_arguments, path=self._history_path, out=sys.stdout, terminal=self._output.is_terminal
+            )
+        handlers: dict[str, Callable[[], int]] = {"models": self._models, "config": self._config}
+        if command not in handlers:
+            raise UsageError(
+                f"`{PROGRAM} {command}` does not exist yet",
+                f"a prompt that begins with this word: {PROGRAM} -- {command} …",
+            )
+        if self._words:
+            raise UsageError(
+                f"`{PROGRAM} {command}` takes no {self._words[0]!r}",
+                f"a prompt that begins with this word: {PROGRAM} -- {command} …",
+            )
+        return handlers[command]()
+
+    def _config(self) -> int:
+        files = self._files(None)
+        if self._settings.json:
+            self._output.write(config_json(self._settings, files) + "\n")
+        else:
+            text = "\n".join(config_lines(self._settings, files))
+            self._output.write((sanitize(text) if self._output.is_terminal else text) + "\n")
+        return ExitStatus.COMPLETE
+
+    def _models(self) -> int:
+        provider, _, _ = self._connect()
+        try:
+            names = provider.models()
+        finally:
+            provider.close()
+        for name in names:
+            self._output.write((sanitize(name) if self._output.is_terminal else name) + "\n")
+        return ExitStatus.COMPLETE
+
+    def _answer(self, prompt: str) -> int:
+        from streaming_chat.renderers.status import exit_status
+
+        session = self._session(in_chat=False)
+        try:
+            return exit_status(session.ask(prompt))
+        finally:
+            session.close()
+
+    def _chat(self) -> int:
+        from streaming_chat.commands import Chat
+        from streaming_chat.repl import run_chat
+
+        session = self._session(in_chat=True)
+        log_path = session.log.path if session.log else None
+        try:
+            run_chat(
+                Chat(session, self._files(log_path), []),
+                state_folder=None if self._settings.no_history else state_folder(),
+                color=self._color,
+            )
+        finally:
+            session.close()
+        return ExitStatus.COMPLETE
+
+    def _prompt(self) -> str | None:
+        """What to ask, or None for a chat."""
+        given = " ".join(self._words)
+        piped = None if sys.stdin is None or sys.stdin.isatty() else self._piped()
+        if not self._words and piped is None and sys.stdin is not None:
+            return None
+        prompt = "\n\n".join(part for part in (given.strip(), (piped or "").strip("\r\n")) if part.strip())
+        if not prompt:
+            raise UsageError(
+                "there is nothing to ask", f'{PROGRAM} "question", or pipe a text in; alone, in a terminal, it chats'
+            )
+        return prompt
+
+    def _piped(self) -> str:
+        content = sys.stdin.buffer.read()
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            self._notices.notice("the piped input is not UTF-8 throughout: the rest is sent as U+FFFD")
+            return content.decode("utf-8-sig", errors="replace")
+
+    def _session(self, *, in_chat: bool) -> Any:
+        from streaming_chat.history import History
+        from streaming_chat.session import Session
+        from streaming_chat.session_log import SessionLog
+
+        provider, endpoint, settings = self._connect()
+        log = None
+        if settings.log_dir:
+            header = {"model": settings.model, "endpoint": endpoint, **_given(settings)}
+            log = SessionLog(settings.log_dir, header=header, secret=settings.api_key, notice=self._notices.notice)
+        history = None if settings.no_history else History(self._history_path, self._notices.notice)
+        return Session(
+            settings,
+            provider,
+            endpoint=endpoint,
+            output=self._output,
+            notices=self._notices,
+            history=history,
+            log=log,
+            in_chat=in_chat,
+        )
+
+    def _connect(self) -> tuple[Any, str, Settings]:
+        """The provider, how its endpoint is called, and the settings with the model that it serves."""
+        settings = self._settings
+        if not (settings.local or settings.local_model):
+            if settings.api_key or not settings.base_url.partition("//")[2].startswith(_OPENAI_HOST):
+                return self._openai(), settings.base_url, settings
+            self._allow_embedded_model()
+        elif settings.origin("model") == "--model":
+            self._notices.notice(f"--model {settings.model} is not used: the embedded model answers")
+        from streaming_chat.providers.local import LocalProvider
+
+        local = LocalProvider(
+            model_file=settings.local_model,
+            threads=settings.local_threads,
+            timeout=settings.timeout,
+            state_folder=state_folder(),
+        )
+        local.start()
+        return local, local.endpoint, settings.changed("model", local.model, "the embedded model")
+
+    def _openai(self) -> Any:
+        from streaming_chat.providers.openai_sdk import OpenAISDK
+
+        settings = self._settings
+        return OpenAISDK(settings.base_url, settings.api_key, settings.timeout, key_variable=settings.api_key_env)
+
+    def _allow_embedded_model(self) -> None:
+        """Without a key: say that the embedded model answers, or CredentialsError where it must not or cannot."""
+        from streaming_chat.providers.weights import embedded_model_installed
+
+        variable = self._settings.api_key_env
+        if self._settings.is_set("model") or self._settings.is_set("base_url"):
+            raise CredentialsError(
+                f"no key: {variable} is not set",
+                f"export {variable}=sk-…, or write it into .env; --base-url for another endpoint; --local needs no key",
+            )
+        if not embedded_model_installed():
+            raise CredentialsError(
+                f"no key: {variable} is not set, and the embedded model is not installed",
+                f"export {variable}=sk-…, or write it into .env; or ask another endpoint with --base-url",
+            )
+        self._notices.notice(
+            f"{variable} is not set: a small embedded model answers on this machine. For OpenAI: export {variable}=sk-…"
+        )
+
+    @property
+    def _color(self) -> bool:
+        return color_wanted(os.environ, no_color=self._settings.no_color)
+
+    @property
+    def _history_path(self) -> Path:
+        return state_folder() / HISTORY_FILE_NAME
+
+    def _files(self, log: Path | None) -> dict[str, Path | None]:
+        return {
+            "config file": self._config_file,
+            ".env": self._settings.dotenv_file,
+            "history": None if self._settings.no_history else self._history_path,
+            "log": log,
+        }
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    """The settings that the user gave and that shape requests, for the header of a log."""
+    return {
+        name: getattr(settings, name)
+        for name in ("temperature", "top_p", "max_tokens", "system", "param", "stateful")
+        if settings.is_set(name)
+    }
+
+
+def _notices(*, no_color: bool, quiet: bool) -> Notices:
+    return Notices(
+        Output.of("stderr", color=color_wanted(os.environ, no_color=no_color or bool(os.environ.get("NO_COLOR")))),
+        quiet=quiet,
+    )
+
+
+def _first_word(argv: list[str]) -> int | None:
+    """The position of the first argument that is neither a flag nor a flag's value; None behind `--`."""
+    with_value = {flag for option in OPTIONS.values() if not option.is_switch for flag in option.flags}
+    skip = False
+    for position, argument in enumerate(argv):
+        if skip:
+            skip = False
+        elif argument == "--":
+            return None
+        elif argument.startswith("-") and argument != "-":
+            # Short flags may stand together, with the value of the last one behind them: `-qm gpt-4o`.
+            last = argument if argument.startswith("--") else f"-{argument[-1]}"
+            skip = last in with_value
+        else:
+            return position
+    return None
+
+
+def _help(name: str) -> str:
+    option = OPTIONS[name]
+    default = getattr(Settings(), name)
+    notes = []
+    if default not in (None, False, {}):
+        notes.append(f"default: {default:g}" if isinstance(default, float) else f"default: {default}")
+    if option.environment:
+        notes.append(f"environment: {option.environment}")
+    text = f"{option.help} ({'; '.join(notes)})" if notes else option.help
+    return text.replace("%", "%%")

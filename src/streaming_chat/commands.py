@@ -1,0 +1,157 @@
+"""The commands of the chat: name, arguments, help and handler of each in one place. `/help` is made from them.
+
+A handler gets the chat and the text behind the command's name. It returns a prompt to be sent, or None. ChatError is shown
+and does no harm; Leave ends the chat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from streaming_chat.config_command import config_lines
+from streaming_chat.core.errors import UsageError
+from streaming_chat.editor import edit
+from streaming_chat.renderers.status import timing_lines
+from streaming_chat.session import Session
+from streaming_chat.settings import OPTIONS, nearest
+
+
+class Leave(Exception):  # not an error: the user wants to go
+    """The chat ends."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command, as `/help` shows it."""
+
+    name: str
+    arguments: str
+    help: str
+    handler: Callable[[Chat, str], str | None]
+
+
+@dataclass
+class Chat:
+    """What a command may look at and change."""
+
+    session: Session
+    #: The files of this session, by what they are for.
+    files: Mapping[str, Path | None]
+    #: Model names for completion, once `/models` or a completion has asked for them.
+    model_names: list[str]
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def command(
+    name: str,
+    arguments: str,
+    help: str,  # noqa: A002 # the word that argparse uses
+) -> Callable[[Callable[[Chat, str], str | None]], Callable[[Chat, str], str | None]]:
+    """Register the function below as the command `name`."""
+
+    def register(handler: Callable[[Chat, str], str | None]) -> Callable[[Chat, str], str | None]:
+        COMMANDS[name] = Command(name, arguments, help, handler)
+        return handler
+
+    return register
+
+
+def run_command(chat: Chat, line: str) -> str | None:
+    """Run the command in `line`, which begins with a slash. UsageError when there is none of that name."""
+    name, _, argument = line.strip().partition(" ")
+    found = COMMANDS.get(name)
+    if found is None:
+        meant = nearest(name, list(COMMANDS))
+        raise UsageError(
+            f"there is no command {name}",
+            f"did you mean {meant}?" if meant else "/help lists the commands; a blank before the slash makes it a message",
+        )
+    return found.handler(chat, argument.strip())
+
+
+@command("/help", "", "list the commands")
+def _help(chat: Chat, _argument: str) -> None:
+    width = max(len(f"{one.name} {one.arguments}") for one in COMMANDS.values())
+    lines = [f"  {f'{one.name} {one.arguments}':<{width}}  {one.help}" for one in COMMANDS.values()]
+    chat.session.notices.always("\n".join(lines))
+
+
+@command("/config", "", "show every setting and where it came from")
+def _config(chat: Chat, _argument: str) -> None:
+    chat.session.notices.always("\n".join(config_lines(chat.session.settings, chat.files)))
+
+
+@command("/model", "[NAME]", "show or change the model")
+def _model(chat: Chat, argument: str) -> None:
+    if argument:
+        chat.session.change("model", argument)
+    chat.session.notices.always(f"model: {chat.session.settings.model}")
+
+
+@command("/models", "", "list the endpoint's models")
+def _models(chat: Chat, _argument: str) -> None:
+    chat.model_names[:] = chat.session.provider.models()
+    chat.session.notices.always("\n".join(chat.model_names) or "the endpoint lists no models")
+
+
+@command("/system", "[TEXT|off]", "show, change or remove the system message")
+def _system(chat: Chat, argument: str) -> None:
+    if argument:
+        chat.session.change("system", None if argument == "off" else argument)
+    chat.session.notices.always(f"system: {chat.session.settings.system or '–'}")
+
+
+@command("/set", "[KEY [VALUE]]", "show or change a setting; without VALUE, back to the built-in one")
+def _set(chat: Chat, argument: str) -> None:
+    settable = [name for name, option in OPTIONS.items() if option.is_settable]
+    name, _, value = argument.partition(" ")
+    name = name.replace("-", "_").rstrip("=")
+    if name:
+        if name not in settable:
+            meant = nearest(name, settable)
+            raise UsageError(
+                f"{name} cannot be set in the chat",
+                f"did you mean {meant}?" if meant else f"these can: {', '.join(settable)}",
+            )
+        chat.session.change(name, value.strip().lstrip("=").strip() or None)
+        settable = [name]
+    values = {one: getattr(chat.session.settings, one) for one in settable}
+    chat.session.notices.always("\n".join(f"{one}: {'–' if value is None else value}" for one, value in values.items()))
+
+
+@command("/retry", "", "ask the last question again")
+def _retry(chat: Chat, _argument: str) -> str:
+    if chat.session.last_prompt is None:
+        raise UsageError("there is nothing to ask again", "ask something first")
+    return chat.session.last_prompt
+
+
+@command("/edit", "[TEXT]", "write the message in $EDITOR")
+def _edit(chat: Chat, argument: str) -> str | None:
+    text = edit(argument)
+    if not text.strip():
+        chat.session.notices.notice("nothing written, nothing sent")
+        return None
+    chat.session.notices.always(text.rstrip("\n"), style="dim")
+    return text.rstrip("\n")
+
+
+@command("/timing", "", "show every latency figure of the last answer")
+def _timing(chat: Chat, _argument: str) -> None:
+    if chat.session.last_turn is None:
+        raise UsageError("there is no answer yet", "ask something first")
+    chat.session.notices.always("\n".join(timing_lines(chat.session.last_turn.timing)))
+
+
+@command("/exit", "", "leave (so does Ctrl-D)")
+def _exit(_chat: Chat, _argument: str) -> None:
+    raise Leave
+
+
+@command("/quit", "", "leave")
+def _quit(_chat: Chat, _argument: str) -> None:
+    raise Leave

@@ -1,0 +1,54 @@
+"""`streaming-chat config` and `/config`: every setting, its value, and where that came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from streaming_chat.settings import OPTIONS, Settings
+
+
+def config_lines(settings: Settings, files: Mapping[str, Path | None]) -> list[str]:
+    """A line a setting: name, value, origin; then the files, by what they are for."""
+    rows = [(name, _shown(getattr(settings, name)), settings.origin(name)) for name in OPTIONS]
+    rows.append(("api_key", masked(settings.api_key), settings.origin("api_key") if settings.api_key else "not set"))
+    name_width = max(len(name) for name, _, _ in rows)
+    value_width = min(40, max(len(value) for _, value, _ in rows))
+    lines = [f"{name:<{name_width}}  {value:<{value_width}}  {origin}".rstrip() for name, value, origin in rows]
+    lines.append("")
+    lines += [f"{name:<{name_width}}  {path or 'none'}" for name, path in files.items()]
+    return lines
+
+
+def config_json(settings: Settings, files: Mapping[str, Path | None]) -> str:
+    """The same as one JSON object."""
+    table: dict[str, Any] = {
+        name: {"value": _plain(getattr(settings, name)), "origin": settings.origin(name)} for name in OPTIONS
+    }
+    table["api_key"] = {
+        "value": masked(settings.api_key) if settings.api_key else None,
+        "origin": settings.origin("api_key") if settings.api_key else None,
+    }
+    table["files"] = {name: str(path) if path else None for name, path in files.items()}
+    return json.dumps(table, indent=2, ensure_ascii=False)
+
+
+def masked(key: str | None) -> str:
+    """A key as it may be shown: its last four characters."""
+    return f"…{key[-4:]}" if key else ""
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == {}:
+        return "–"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False)
+    return f"{value:g}" if isinstance(value, float) else str(value)

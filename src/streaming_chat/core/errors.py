@@ -1,0 +1,153 @@
+"""Every way in which the program can fail, and the exit status that goes with it.
+
+ChatError                   1    unexpected
+├── UsageError              2    wrong use, or a setting that cannot be
+├── CredentialsError        3    no key, or one that the server does not accept (401, 403)
+├── RateLimitError          4    too many requests (429)
+│   └── QuotaError          4    nothing left to spend: waiting does not help
+├── ServerError             5    the server failed (5xx, an error inside the stream)
+│   ├── ConnectionFailed    5    no connection, or one that broke before the first byte
+│   │   └── ConnectionCut   7    the connection broke in the middle of an answer, whose text so far is kept
+│   └── NotAStream          5    something came, but it is not an event stream
+├── TimedOut                6    nothing came for longer than `--timeout`
+├── RequestRejected         8    the server does not take this request (400, 404, 409, 413, 422)
+└── OutputClosed          141    whoever read the answer has left (`| head`)
+    └── OutputFailed        1    the answer cannot be written (a full disk)
+
+Whatever is raised inside the program on purpose is one of these. Each has one line for `error:` and one for `hint:`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What the program tells the shell. Numbers are a contract (README, "Exit status")."""
+
+    COMPLETE = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    CREDENTIALS = 3
+    RATE_LIMIT = 4
+    SERVER = 5
+    TIMEOUT = 6
+    NOT_WHOLE = 7
+    REJECTED = 8
+    INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
+
+
+class ChatError(Exception):
+    """A failure with something to say: `message` for `error:`, `hint` for `hint:`.
+
+    `status_code` and `request_id` are the server's, where it answered; `code` is its own name for the failure. The texts
+    may hold what a server sent: they are raw, and whoever shows them sanitises them.
+    """
+
+    exit_status: int = ExitStatus.UNEXPECTED
+    #: Whether the same request may well succeed a moment later. Decides on retries.
+    transient = False
+
+    def __init__(
+        self,
+        message: str,
+        hint: str,
+        *,
+        status_code: int | None = None,
+        request_id: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.status_code = status_code
+        self.request_id = request_id
+        self.code = code
+
+    @classmethod
+    def unexpected(cls, failure: Exception) -> ChatError:
+        """A fault of the program's own. Its class is told, its text is not: that may hold anything."""
+        return cls(f"unexpected: {type(failure).__name__}", "please report this, with what you did")
+
+
+class UsageError(ChatError):
+    """Wrong use, or a setting that cannot be."""
+
+    exit_status = ExitStatus.USAGE
+
+
+class CredentialsError(ChatError):
+    """No key, or one that the server does not accept."""
+
+    exit_status = ExitStatus.CREDENTIALS
+
+
+class RateLimitError(ChatError):
+    """Too many requests. `retry_after` is the server's wish in seconds, where it gave one."""
+
+    exit_status = ExitStatus.RATE_LIMIT
+    transient = True
+    retry_after: float | None = None
+
+
+class QuotaError(RateLimitError):
+    """Nothing left to spend; the server says 429 here too, but waiting does not help."""
+
+    transient = False
+
+
+class ServerError(ChatError):
+    """The server failed: a 5xx, or an error object inside the stream."""
+
+    exit_status = ExitStatus.SERVER
+    transient = True
+    retry_after: float | None = None
+
+
+class ConnectionFailed(ServerError):
+    """No connection, or one that broke before the first byte of the answer."""
+
+
+class ConnectionCut(ConnectionFailed):
+    """The connection broke in the middle of an answer."""
+
+    exit_status = ExitStatus.NOT_WHOLE
+
+
+class NotAStream(ServerError):
+    """The server answered, but not with an event stream."""
+
+    transient = False
+
+
+class TimedOut(ChatError):
+    """Nothing came for longer than the `timeout` setting."""
+
+    exit_status = ExitStatus.TIMEOUT
+
+
+class RequestRejected(ChatError):
+    """The server does not take this request as it is."""
+
+    exit_status = ExitStatus.REJECTED
+
+
+class OutputClosed(ChatError):
+    """Whoever read the answer has left: a quiet end."""
+
+    exit_status = ExitStatus.OUTPUT_CLOSED
+
+    def __init__(self) -> None:
+        super().__init__("nobody reads the answer any more", "the request was cancelled")
+
+
+class OutputFailed(OutputClosed):
+    """The answer cannot be written: a full disk, most likely."""
+
+    exit_status = ExitStatus.UNEXPECTED
+
+    def __init__(self, reason: str) -> None:
+        ChatError.__init__(
+            self, f"the answer cannot be written: {reason}", "`streaming-chat history` has the text that came so far"
+        )

@@ -1,0 +1,106 @@
+"""Arrival times → latency figures. The definitions are written out in docs/latency.md.
+
+All figures are seconds after the start of the turn's first attempt, on one monotonic clock; None where nothing happened
+that could be measured. Nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """The times between two text deltas in a row. `max` is the longest stall."""
+
+    p50: float
+    p95: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The latency figures of one turn, in seconds."""
+
+    total: float
+    headers: float | None = None
+    first_token: float | None = None
+    first_reasoning: float | None = None
+    gaps: Gaps | None = None
+    tokens_per_second: float | None = None
+    attempts: int = 1
+
+
+class Stopwatch:
+    """Collects arrivals and makes `Timing` of them. Eight bytes for each text delta, nothing else grows."""
+
+    def __init__(self, start: float) -> None:
+        self.start = start
+        self.headers: float | None = None
+        self.attempts = 1
+        self._first_token: float | None = None
+        self._first_reasoning: float | None = None
+        self._first_delta: float | None = None
+        self._last_delta: float | None = None
+        self._text_arrivals = array("d")
+
+    def text(self, at: float) -> None:
+        """Content or refusal text arrived."""
+        if self._first_token is None:
+            self._first_token = at
+        self._text_arrivals.append(at)
+        self._delta(at)
+
+    def reasoning(self, at: float) -> None:
+        """Reasoning text arrived."""
+        if self._first_reasoning is None:
+            self._first_reasoning = at
+        self._delta(at)
+
+    def tool_call(self, at: float) -> None:
+        """A piece of a tool call arrived."""
+        self._delta(at)
+
+    def _delta(self, at: float) -> None:
+        if self._first_delta is None:
+            self._first_delta = at
+        self._last_delta = at
+
+    def timing(self, end: float, completion_tokens: int | None) -> Timing:
+        """The figures, once the stream has ended at `end`."""
+        return Timing(
+            total=end - self.start,
+            headers=self._since_start(self.headers),
+            first_token=self._since_start(self._first_token),
+            first_reasoning=self._since_start(self._first_reasoning),
+            gaps=_gaps(self._text_arrivals),
+            tokens_per_second=self._tokens_per_second(completion_tokens),
+            attempts=self.attempts,
+        )
+
+    def _since_start(self, at: float | None) -> float | None:
+        return None if at is None else at - self.start
+
+    def _tokens_per_second(self, completion_tokens: int | None) -> float | None:
+        # A chunk is not a token, so there is no rate without the server's own count; the first token marks the start
+        # of the interval and is not produced inside it, hence the -1.
+        if completion_tokens is None or completion_tokens < 2:
+            return None
+        if self._first_delta is None or self._last_delta is None or self._last_delta <= self._first_delta:
+            return None
+        return (completion_tokens - 1) / (self._last_delta - self._first_delta)
+
+
+def _gaps(arrivals: array[float]) -> Gaps | None:
+    if len(arrivals) < 2:
+        return None
+    gaps = sorted(later - earlier for earlier, later in pairwise(arrivals))
+    return Gaps(p50=percentile(gaps, 50), p95=percentile(gaps, 95), max=gaps[-1])
+
+
+def percentile(ordered: list[float], percent: float) -> float:
+    """The nearest-rank percentile of values in ascending order: a value that really occurred, never a mean of two."""
+    rank = max(1, -(-len(ordered) * percent // 100))
+    return ordered[int(rank) - 1]

@@ -1,0 +1,34 @@
+"""The folders of this program, by the conventions of each system."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_NAME = "streaming-chat"
+
+
+def config_folder() -> Path:
+    """Where `config.toml` is looked for."""
+    return _folder("user_config_path", "XDG_CONFIG_HOME", ".config")
+
+
+def state_folder() -> Path:
+    """Where history and typed lines are kept. It is made, for the user alone, by whoever writes there first."""
+    return _folder("user_state_path", "XDG_STATE_HOME", ".local/state")
+
+
+def make_private(folder: Path) -> None:
+    """Make `folder` and its parents; the folder itself is for the user alone. OSError when that cannot be."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _folder(of_platformdirs: str, variable: str, below_home: str) -> Path:
+    try:
+        import platformdirs
+    except ImportError:
+        # The launcher's two packages do not bring platformdirs; the XDG rule is what it follows on Linux.
+        base = os.environ.get(variable, "").strip()
+        return (Path(base) if base else Path.home() / below_home) / _NAME
+    return Path(getattr(platformdirs, of_platformdirs)(_NAME, appauthor=False))

@@ -1,0 +1,126 @@
+"""The prompt of the chat on `prompt_toolkit`: editing, history, completion, messages of several lines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output.color_depth import ColorDepth
+from prompt_toolkit.shortcuts import CompleteStyle
+
+from streaming_chat.commands import COMMANDS
+from streaming_chat.core.errors import ChatError
+from streaming_chat.folders import make_private
+from streaming_chat.settings import OPTIONS
+
+_HISTORY_FILE = "typed"
+
+
+class LineEditor:
+    """Reads messages. `models` names the models to choose from; it may take its time, and may fail."""
+
+    def __init__(
+        self,
+        *,
+        state_folder: Path | None,
+        models: Callable[[], list[str]],
+        color: bool,
+        when_drawn: Callable[[], None],
+        notice: Callable[[str], None],
+    ) -> None:
+        # Without this the terminal is asked where its cursor is, and one that does not answer gets a warning. Nothing
+        # below the prompt is drawn, so there is no need to know.
+        os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")
+        self._session: PromptSession[str] = PromptSession(
+            history=_history(state_folder, notice),
+            completer=_ChatCompleter(models),
+            complete_while_typing=False,
+            complete_in_thread=True,
+            complete_style=CompleteStyle.READLINE_LIKE,
+            enable_open_in_editor=True,
+            tempfile_suffix=".md",
+            key_bindings=_bindings(),
+            multiline=True,
+            prompt_continuation=lambda _width, _number, _wrapped: "...  ",
+            color_depth=None if color else ColorDepth.MONOCHROME,
+        )
+        self._prompt = FormattedText([("bold fg:ansigreen" if color else "", "You: ")])
+
+        def drawn(_application: object) -> None:
+            self._session.app.after_render -= drawn
+            when_drawn()
+
+        self._session.app.after_render += drawn
+
+    def read(self) -> str:
+        """One message. EOFError for Ctrl-D on an empty line, KeyboardInterrupt for Ctrl-C."""
+        return self._session.prompt(self._prompt)
+
+
+def _history(state_folder: Path | None, notice: Callable[[str], None]) -> History:
+    if state_folder is None:
+        return InMemoryHistory()
+    path = state_folder / _HISTORY_FILE
+    try:
+        make_private(state_folder)
+        # Made here, because the library would make it readable for everybody.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as problem:
+        notice(f"typed lines are not kept: {path}: {problem.strerror}")
+        return InMemoryHistory()
+    return FileHistory(path)
+
+
+def _bindings() -> KeyBindings:
+    bindings = KeyBindings()
+
+    @bindings.add("enter")
+    def _(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if buffer.document.char_before_cursor == "\\" and buffer.document.is_cursor_at_the_end:
+            buffer.delete_before_cursor()
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
+
+    @bindings.add("escape", "enter")
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    return bindings
+
+
+class _ChatCompleter(Completer):
+    """Commands, the keys of `/set`, and model names behind `/model`."""
+
+    def __init__(self, models: Callable[[], list[str]]) -> None:
+        self._models = models
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:  # noqa: ARG002 # the library's face
+        before = document.text_before_cursor
+        command, blank, argument = before.partition(" ")
+        for candidate in self._candidates(command, blank, argument):
+            word = argument if blank else command
+            if candidate.startswith(word):
+                yield Completion(candidate, start_position=-len(word))
+
+    def _candidates(self, command: str, blank: str, argument: str) -> Iterable[str]:
+        if not command.startswith("/") or "\n" in command or " " in argument:
+            return ()
+        if not blank:
+            return COMMANDS
+        if command == "/model":
+            try:
+                return self._models()
+            except ChatError:
+                return ()
+        if command == "/set":
+            return [name for name, option in OPTIONS.items() if option.is_settable]
+        return ()

@@ -1,0 +1,49 @@
+"""Lines with nothing but the standard library: where `prompt_toolkit` is not installed, or the terminal cannot do it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+from streaming_chat.terminal import Output
+
+
+class LineReader:
+    """Reads messages with `input()`. A backslash at the end of a line goes on to the next.
+
+    `before_first` is called once, right before the first prompt.
+    """
+
+    def __init__(self, output: Output, *, before_first: Callable[[], None]) -> None:
+        self._output = output
+        self._before_first: Callable[[], None] | None = before_first
+
+    def read(self) -> str:
+        """One message. EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C."""
+        if self._before_first is not None:
+            _use_readline()
+            self._before_first()
+            self._before_first = None
+        try:
+            lines = [self._line("You: ")]
+            while lines[-1].endswith("\\"):
+                lines[-1] = lines[-1][:-1]
+                lines.append(self._line("...  "))
+        except (EOFError, KeyboardInterrupt):
+            self._output.write("\n")
+            raise
+        return "\n".join(lines)
+
+    def _line(self, prompt: str) -> str:
+        if sys.stdout.isatty():
+            return input(prompt)
+        # `input()` would write the prompt among the answers.
+        self._output.write(prompt)
+        return input()
+
+
+def _use_readline() -> None:
+    """Give `input()` the arrow keys and the lines typed before, where the interpreter has it."""
+    with suppress(ImportError):
+        import readline  # noqa: F401 # importing it is what switches it on

@@ -1,0 +1,51 @@
+"""What the program itself has to say: errors, hints, notices. One line each, on standard error, sanitised always."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from streaming_chat.core.errors import ChatError, OutputClosed
+from streaming_chat.core.sanitize import sanitize
+from streaming_chat.terminal import Output
+
+
+class Notices:
+    """Standard error, in the program's own words. `quiet` leaves errors and hints."""
+
+    def __init__(self, output: Output, *, quiet: bool = False) -> None:
+        self.output = output
+        self._quiet = quiet
+
+    def error(self, error: ChatError) -> None:
+        """`error:` and `hint:`, with the server's request id where there is one."""
+        request = f" (request id {error.request_id})" if error.request_id else ""
+        self._write(self._labelled("error", error.message + request) + self._labelled("hint", error.hint))
+
+    def problem(self, message: str, hint: str) -> None:
+        """`error:` and `hint:` of something that is not an exception."""
+        self._write(self._labelled("error", message) + self._labelled("hint", hint))
+
+    def notice(self, text: str) -> None:
+        """`notice:`, unless the user wants quiet."""
+        if not self._quiet:
+            self._write(self._labelled("notice", text))
+
+    def line(self, text: str, *, style: str | None = None) -> None:
+        """A line without a label, unless the user wants quiet. `text` may have several lines."""
+        if not self._quiet:
+            self.always(text, style=style)
+
+    def always(self, text: str, *, style: str | None = None) -> None:
+        """A line that the user asked for."""
+        safe = sanitize(text)
+        self._write((self.output.styled(style, safe) if style else safe) + "\n")
+
+    def _labelled(self, label: str, text: str) -> str:
+        # One line, whatever a server put into its message.
+        line = " ".join(sanitize(text).split())
+        return f"{self.output.styled(label, label + ':')} {line}\n"
+
+    def _write(self, text: str) -> None:
+        # That nobody reads what the program says of itself is no reason to stop the answer.
+        with suppress(OutputClosed):
+            self.output.write(text)

@@ -1,0 +1,1 @@
+"""Where answers come from: a file for each source, all with the face of `turn.Provider`."""

@@ -1,0 +1,297 @@
+"""What the SDK and the HTTP library below it raise → `core.errors`.
+
+Strategy: exceptions are told apart by the names of their classes and, for a connection, by the operating system's error at
+the bottom of the chain. So this file imports neither the SDK nor its HTTP library, which differs between SDK 2 and 3.
+
+Rule: no text of an exception is ever shown. A chain can hold the request's headers, and with them the key ("Illegal header
+value b'Bearer …'"). What a server wrote in its answer is shown, less the key.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from streaming_chat.core.errors import (
+    ChatError,
+    ConnectionCut,
+    ConnectionFailed,
+    CredentialsError,
+    NotAStream,
+    QuotaError,
+    RateLimitError,
+    RequestRejected,
+    ServerError,
+    TimedOut,
+    UsageError,
+)
+from streaming_chat.core.retry import LONGEST_WAIT, retry_after
+
+#: Longest piece of a server's own words that is shown, characters.
+_LONGEST_MESSAGE = 500
+
+#: Status code → the error that it means. A 4xx that is not here is a rejected request, everything else the server's fault.
+_ERROR_OF_STATUS: Mapping[int, type[ChatError]] = {
+    401: CredentialsError,
+    402: QuotaError,
+    403: CredentialsError,
+    408: TimedOut,
+    429: RateLimitError,
+}
+
+#: The codes under which servers say that there is nothing left to spend.
+_QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance", "quota_exceeded"}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where requests go, as far as messages need it."""
+
+    base_url: str
+    api_key: str
+    key_variable: str
+    timeout: float
+
+    @property
+    def host(self) -> str:
+        """Host, and port where it is given."""
+        return urlsplit(self.base_url).netloc or self.base_url
+
+    def without_key(self, text: str) -> str:
+        """`text` with the key cut down to its last four characters."""
+        return text.replace(self.api_key, f"…{self.api_key[-4:]}") if len(self.api_key) > 4 else text
+
+
+def translate(failure: Exception, endpoint: Endpoint, *, began: bool = False) -> ChatError:
+    """The error that `failure` means. `began` says whether a part of the answer had arrived."""
+    names = {kind.__name__ for kind in type(failure).__mro__}
+    if isinstance(failure, ChatError):
+        return failure
+    if "APIStatusError" in names:
+        return _of_status(failure, endpoint)
+    if names & {"APITimeoutError", "TimeoutException"}:
+        return _timed_out(failure, endpoint)
+    if names & {"InvalidURL", "UnsupportedProtocol", "LocalProtocolError"}:
+        return UsageError(f"the address {endpoint.base_url} cannot be used", "check --base-url, or OPENAI_BASE_URL")
+    if "DecodingError" in names:
+        return _cut(endpoint, began, "the compressed answer is damaged")
+    if names & {"APIConnectionError", "TransportError", "StreamError", "OSError"}:
+        return _connection(failure, endpoint, began=began)
+    return ChatError.unexpected(failure)
+
+
+def translate_construction(failure: Exception, endpoint: Endpoint) -> ChatError:
+    """The error that a failure to make the client means: nothing has been sent."""
+    if isinstance(failure, ModuleNotFoundError) and failure.name == "openai":
+        return UsageError("the OpenAI SDK is not installed", "pip install openai==2.9.0")
+    if isinstance(failure, ImportError):
+        return UsageError(
+            "the proxy in the environment needs one more package", "pip install 'httpx[socks]', or unset ALL_PROXY"
+        )
+    if isinstance(failure, OSError):
+        return UsageError("the certificates cannot be read", "check SSL_CERT_FILE and SSL_CERT_DIR in the environment")
+    if isinstance(failure, ValueError):
+        return UsageError("a proxy address in the environment cannot be used", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
+    return translate(failure, endpoint)
+
+
+def of_error_chunk(error: object, endpoint: Endpoint, request_id: str | None) -> ChatError:
+    """The error that an `error` object in the middle of a stream means."""
+    message = endpoint.without_key(_server_message(error)) or "the server gave no reason"
+    code = _code(error)
+    status = int(code) if code and re.fullmatch(r"[45]\d\d", code) else None
+    kind = QuotaError if code in _QUOTA_CODES else _kind(status) if status else ServerError
+    return kind(
+        f"{endpoint.host} broke the answer off: {message}",
+        "ask again; the text so far is kept",
+        request_id=request_id,
+        code=code,
+        status_code=status,
+    )
+
+
+def not_a_stream(content_type: str, start: str, endpoint: Endpoint, request_id: str | None) -> NotAStream:
+    """The error for a body that is no event stream. `start` is how it begins."""
+    if not start.strip():
+        what = "an empty answer"
+    elif "html" in content_type or start.lstrip()[:1] == "<":
+        title = re.search(r"<title[^>]*>(.*?)</title>", start, re.IGNORECASE | re.DOTALL)
+        what = "a web page" + (f" ({_one_line(title[1])})" if title and title[1].strip() else "")
+    else:
+        what = f"something else ({content_type or 'no content type'}: {_one_line(start)[:80]})"
+    hint = "check the address (--base-url): it should end in /v1"
+    return NotAStream(
+        f"{endpoint.host} sent {endpoint.without_key(what)} instead of an event stream", hint, request_id=request_id
+    )
+
+
+def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
+    status: int = failure.status_code
+    headers: Mapping[str, str] = failure.response.headers
+    message = endpoint.without_key(_server_message(failure.body))
+    code = _code(failure.body)
+    kind = QuotaError if status == 429 and code in _QUOTA_CODES else _kind(status)
+    wait = retry_after(headers, time.time())
+    error = kind(
+        f"{endpoint.host} says {status}{': ' + message if message else ' ' + _reason(failure)}".rstrip(),
+        _hint(kind, status, code, message, endpoint, wait, headers),
+        status_code=status,
+        request_id=request_id_of(headers),
+        code=code,
+    )
+    if isinstance(error, (RateLimitError, ServerError)):
+        error.retry_after = wait
+    return error
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The server's name for the request, under the header names of OpenAI, Anthropic and Azure."""
+    return next((headers[name] for name in ("x-request-id", "request-id", "apim-request-id") if headers.get(name)), None)
+
+
+def _kind(status: int) -> type[ChatError]:
+    if 300 <= status < 400:
+        return NotAStream
+    return _ERROR_OF_STATUS.get(status, RequestRejected if 400 <= status < 500 else ServerError)
+
+
+def _reason(failure: Any) -> str:
+    """The status in words, for an answer without a body that says more."""
+    return f"({failure.response.reason_phrase})" if failure.response.reason_phrase else ""
+
+
+def _hint(
+    kind: type[ChatError],
+    status: int,
+    code: str | None,
+    message: str,
+    endpoint: Endpoint,
+    wait: float | None,
+    headers: Mapping[str, str],
+) -> str:
+    if kind is NotAStream:
+        return (
+            f"it wants to send you to {headers.get('location', 'another place')}; redirects are not followed: set --base-url"
+        )
+    if kind is QuotaError:
+        return "look at your plan and billing; waiting does not help"
+    if kind is CredentialsError:
+        ending = f" (the key that ends in {endpoint.api_key[-4:]})" if len(endpoint.api_key) > 4 else ""
+        if status == 403:
+            return f"the key in {endpoint.key_variable}{ending} may not do this: check its rights and its project"
+        return f"check {endpoint.key_variable}{ending}, and that it belongs to {endpoint.host}"
+    if kind is RateLimitError:
+        if wait is not None and wait > LONGEST_WAIT:
+            return f"the server asks for {wait:.0f} s of patience: too long to wait here"
+        return "wait a moment, or send fewer requests"
+    if kind is TimedOut:
+        return "try again"
+    if kind is ServerError:
+        return "the server is at fault: try again in a moment"
+    if status == 404:
+        if code == "model_not_found" or "model" in message.lower():
+            return "`streaming-chat models` lists the models of this endpoint; choose one with --model"
+        if not endpoint.base_url.endswith("/v1"):
+            return f"check the address: did you mean --base-url {endpoint.base_url}/v1 ?"
+        return "check the address (--base-url) and the model (--model)"
+    if status == 413:
+        return "shorten the prompt"
+    return "change the request: the message says what is wrong with it"
+
+
+def _timed_out(failure: BaseException, endpoint: Endpoint) -> TimedOut:
+    if any(type(cause).__name__ == "ConnectTimeout" for cause in _chain(failure)):
+        return TimedOut(f"no connection to {endpoint.host} in time", "check the address, the network and the proxy settings")
+    return TimedOut(
+        f"{endpoint.host} sent nothing for {endpoint.timeout:g} s", "try again, or allow more with --timeout SECONDS"
+    )
+
+
+def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> ChatError:
+    for cause in _chain(failure):
+        if isinstance(cause, socket.gaierror):
+            return _no_way(
+                f"the name {urlsplit(endpoint.base_url).hostname} cannot be resolved",
+                "check the address and the network",
+            )
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _no_way(
+                f"the certificate of {endpoint.host} is not trusted: {cause.verify_message}",
+                "for a private authority, name its file in SSL_CERT_FILE",
+            )
+        if isinstance(cause, ssl.SSLError) and not began:
+            return _no_way(
+                f"no secure connection to {endpoint.host}: {(cause.reason or 'TLS failed').replace('_', ' ').lower()}",
+                "does the server speak plain http://? then say so in --base-url",
+            )
+        if isinstance(cause, ConnectionRefusedError):
+            return _no_way(f"{endpoint.host} refused the connection", "is the server running, and is the port right?")
+        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, (ConnectionError, TimeoutError)):
+            return _no_way(f"no connection to {endpoint.host}: {cause.strerror}", "check the address and the network")
+    if any(type(cause).__name__ == "ProxyError" for cause in _chain(failure)):
+        return _no_way("the proxy refused the connection", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
+    if any(_is_not_http(cause) for cause in _chain(failure)):
+        return NotAStream(f"{endpoint.host} does not speak HTTP", "check the address and the port (--base-url)")
+    return _cut(endpoint, began, "the connection broke")
+
+
+def _no_way(message: str, hint: str) -> ConnectionFailed:
+    """A connection that will not come about a moment later either."""
+    error = ConnectionFailed(message, hint)
+    error.transient = False
+    return error
+
+
+def _is_not_http(cause: BaseException) -> bool:
+    # The HTTP library has one class for a peer that hangs up and for one that speaks another protocol; only its text
+    # tells them apart. The text is read, never shown.
+    return type(cause).__name__ == "RemoteProtocolError" and not re.search(
+        "disconnected|closed connection|incomplete", str(cause)
+    )
+
+
+def _cut(endpoint: Endpoint, began: bool, what: str) -> ConnectionFailed:
+    if began:
+        return ConnectionCut(f"{what} in the middle of the answer", "ask again; the text so far is kept")
+    return ConnectionFailed(f"{what} before {endpoint.host} answered", "try again; is the server overloaded?")
+
+
+def _chain(failure: BaseException | None) -> Iterator[BaseException]:
+    while failure is not None:
+        yield failure
+        failure = failure.__cause__ or failure.__context__
+
+
+def _code(body: object) -> str | None:
+    if not isinstance(body, Mapping):
+        return None
+    code = body.get("code") or body.get("type")
+    return str(code) if isinstance(code, (str, int)) else None
+
+
+def _server_message(body: object) -> str:
+    """The server's own words, on one line, from any of the forms in which servers give them."""
+    if isinstance(body, Mapping):
+        for field in ("message", "detail", "error", "msg"):
+            if body.get(field):
+                return _server_message(body[field])
+        return _one_line(json.dumps(body, ensure_ascii=False)) if body else ""
+    if isinstance(body, list):
+        return _one_line("; ".join(_server_message(one) for one in body[:3]))
+    text = body if isinstance(body, str) else ""
+    if text.lstrip()[:1] == "<":
+        title = re.search(r"<title[^>]*>(.*?)</title>", text[:10_000], re.IGNORECASE | re.DOTALL)
+        return _one_line(title[1]) if title else ""
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text[: 4 * _LONGEST_MESSAGE].split())
+    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"

@@ -1,0 +1,101 @@
+"""One JSON object a line for each event (`--json`), flushed. Text is raw: whoever reads it decodes JSON first.
+
+Times (`at`, and all of `timing`) are seconds since the start of the request.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from streaming_chat.core.errors import ChatError
+from streaming_chat.core.events import (
+    Event,
+    ReasoningDelta,
+    RefusalDelta,
+    Retrying,
+    Sent,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
+from streaming_chat.core.reply import Turn
+from streaming_chat.terminal import Output
+
+#: The name of each event that is a line; `end` is the turn.
+_NAMES: dict[type[object], str] = {
+    Started: "start",
+    TextDelta: "delta",
+    ReasoningDelta: "reasoning",
+    RefusalDelta: "refusal",
+    ToolCallDelta: "tool_call",
+    UsageReported: "usage",
+    Retrying: "retry",
+}
+
+
+class NDJSONRenderer:
+    """Writes the lines of one turn."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._start = 0.0
+
+    def handle(self, event: Event) -> None:
+        """One line, unless the event is the end, which has its own."""
+        if isinstance(event, Sent):
+            self._start = event.at
+        name = _NAMES.get(type(event))
+        if name is None:
+            return
+        fields = asdict(event)
+        if "at" in fields:
+            fields["at"] = round(fields["at"] - self._start, 6)
+        self._write({"event": name, **fields})
+
+    def end(self, turn: Turn) -> None:
+        """The last line: the whole turn."""
+        timing = asdict(turn.timing)
+        self._write(
+            {
+                "event": "end",
+                "outcome": turn.outcome.value,
+                "finish_reason": turn.finish_reason,
+                "text": turn.text,
+                "reasoning": turn.reasoning,
+                "refusal": turn.refusal,
+                "tool_calls": [asdict(call) for call in turn.tool_calls],
+                "model": turn.model,
+                "request_id": turn.request_id,
+                "usage": asdict(turn.usage) if turn.usage else None,
+                "timing": {name: _rounded(value) for name, value in timing.items()},
+                "error": error_fields(turn.error),
+            }
+        )
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._output.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def error_fields(error: ChatError | None) -> dict[str, Any] | None:
+    """An error as JSON."""
+    if error is None:
+        return None
+    return {
+        "type": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "status": error.exit_status,
+        "status_code": error.status_code,
+        "request_id": error.request_id,
+        "code": error.code,
+    }
+
+
+def _rounded(value: Any) -> Any:
+    """Microseconds are what the clock is good for."""
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    return round(value, 6) if isinstance(value, float) else value

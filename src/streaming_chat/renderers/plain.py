@@ -1,0 +1,80 @@
+"""The answer as it came: byte for byte into a pipe or a file, as harmless text onto a terminal."""
+
+from __future__ import annotations
+
+from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
+from streaming_chat.core.reply import Turn
+from streaming_chat.core.sanitize import Sanitizer
+from streaming_chat.terminal import Output
+
+
+class PlainRenderer:
+    """For an output that is not a terminal: the text exactly, and a newline at its end when it has none."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._last = ""
+
+    def handle(self, event: Event) -> None:
+        """Write text and refusal; nothing else belongs to the answer."""
+        if isinstance(event, (TextDelta, RefusalDelta)):
+            self._output.write(event.text)
+            self._last = event.text
+
+    def end(self, turn: Turn) -> None:  # noqa: ARG002 # the renderers' common face
+        """Finish the last line."""
+        if self._last and not self._last.endswith("\n"):
+            self._output.write("\n")
+        self._last = ""
+
+
+class TerminalRenderer:
+    """For a terminal: no byte of the server's can do more than show a character.
+
+    Reasoning, and the calls that a model asks for, are not the answer: they are dimmed, and go to `aside`.
+    """
+
+    def __init__(self, output: Output, aside: Output) -> None:
+        self._output = output
+        self._aside = aside
+        self._sanitizer = Sanitizer()
+        #: The class of the events that are being written, one section each.
+        self._section: type[object] | None = None
+        self._at_line_start = True
+
+    def handle(self, event: Event) -> None:
+        """Show what has a text."""
+        if isinstance(event, (TextDelta, RefusalDelta)):
+            self._show(type(event), event.text)
+        elif isinstance(event, ReasoningDelta):
+            self._show(ReasoningDelta, event.text)
+        elif isinstance(event, ToolCallDelta):
+            call = f"\n[the model calls {event.name}] " if event.name else ""
+            self._show(ToolCallDelta, call.lstrip("\n") if self._at_line_start else call)
+            self._show(ToolCallDelta, event.arguments)
+
+    def end(self, turn: Turn) -> None:  # noqa: ARG002 # the renderers' common face
+        """Finish the last line."""
+        self._close_section()
+
+    def _show(self, section: type[object], text: str) -> None:
+        if section is not self._section:
+            self._close_section()
+            self._section = section
+        self._write(self._sanitizer.feed(text))
+
+    def _close_section(self) -> None:
+        self._write(self._sanitizer.finish())
+        self._sanitizer = Sanitizer()
+        if not self._at_line_start:
+            self._write("\n")
+        self._section = None
+
+    def _write(self, text: str) -> None:
+        if not text:
+            return
+        self._at_line_start = text.endswith("\n")
+        if self._section in (ReasoningDelta, ToolCallDelta):
+            self._aside.write(self._aside.styled("dim", text))
+        else:
+            self._output.write(text)

@@ -1,0 +1,101 @@
+"""What is said about an answer beside it, on standard error: retries, how it ended, the latency line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from streaming_chat.core.errors import ExitStatus, OutputClosed
+from streaming_chat.core.events import Event, Outcome, Retrying
+from streaming_chat.core.reply import OUTCOME_OF_FINISH_REASON, Turn
+from streaming_chat.core.timing import Timing
+from streaming_chat.notices import Notices
+
+#: Outcome → what happened and what to do. `complete` needs no words, and `error` brings its own.
+EXPLANATIONS: Mapping[Outcome, tuple[str, str]] = {
+    Outcome.LENGTH: ("the answer is cut: it reached the most tokens allowed", "allow more with --max-tokens"),
+    Outcome.FILTERED: ("the answer is cut: the server's content filter stopped it", "put the question differently"),
+    Outcome.REFUSED: ("the model refused to answer", "put the question differently"),
+    Outcome.TOOL_CALLS: ("the model asked for a tool instead of answering", "tools are shown here, never run"),
+    Outcome.EMPTY: ("the answer is empty", "ask again, or ask another model"),
+    Outcome.TRUNCATED: ("the answer is cut: the stream ended before the model had finished", "ask again"),
+    Outcome.INTERRUPTED: ("interrupted: the text above is not the whole answer", "ask again for all of it"),
+}
+
+
+class StatusRenderer:
+    """Tells how a turn went. In a chat, an answer that is not whole is a notice; alone, it is the program's error."""
+
+    def __init__(self, notices: Notices, *, in_chat: bool, latency: bool) -> None:
+        self._notices = notices
+        self._in_chat = in_chat
+        self._latency = latency
+
+    def handle(self, event: Event) -> None:
+        """Announce a further attempt before it is waited for."""
+        if isinstance(event, Retrying):
+            self._notices.notice(
+                f"{event.reason}; attempt {event.attempt} of {event.attempts} in {event.delay:.1f} s (Ctrl-C stops)"
+            )
+
+    def end(self, turn: Turn) -> None:
+        """How it ended, then how long it took. Nothing when nobody reads the answer: that is for the caller to tell."""
+        if isinstance(turn.error, OutputClosed):
+            return
+        self._tell_outcome(turn)
+        if self._latency and turn.timing.headers is not None:
+            self._notices.line(latency_line(turn.timing), style="dim")
+
+    def _tell_outcome(self, turn: Turn) -> None:
+        if turn.error is not None:
+            self._notices.error(turn.error)
+        elif turn.outcome in EXPLANATIONS:
+            message, hint = EXPLANATIONS[turn.outcome]
+            if turn.finish_reason and turn.finish_reason != "stop":
+                message += f" (finish_reason: {turn.finish_reason})"
+            if self._in_chat:
+                self._notices.notice(
+                    f"{message}; {hint if turn.outcome is not Outcome.INTERRUPTED else '/retry asks again'}"
+                )
+            else:
+                self._notices.problem(message, hint)
+        elif turn.finish_reason not in (None, "stop", *OUTCOME_OF_FINISH_REASON):
+            self._notices.notice(f"finish_reason: {turn.finish_reason}")
+
+
+def exit_status(turn: Turn) -> int:
+    """What a turn means for the shell."""
+    if turn.error is not None:
+        return turn.error.exit_status
+    if turn.outcome is Outcome.INTERRUPTED:
+        return ExitStatus.INTERRUPTED
+    return ExitStatus.COMPLETE if turn.outcome is Outcome.COMPLETE else ExitStatus.NOT_WHOLE
+
+
+def latency_line(timing: Timing) -> str:
+    """`(first token: 0.410s · total: 1.920s)`, with further figures after the total where there are any."""
+    first = "none" if timing.first_token is None else f"{timing.first_token:.3f}s"
+    figures = [f"first token: {first}", f"total: {timing.total:.3f}s"]
+    if timing.tokens_per_second is not None:
+        figures.append(f"{timing.tokens_per_second:.1f} tokens/s")
+    if timing.attempts > 1:
+        figures.append(f"attempts: {timing.attempts}")
+    return f"({' · '.join(figures)})"
+
+
+def timing_lines(timing: Timing) -> list[str]:
+    """Every figure with its name, a line each. docs/latency.md defines them."""
+    gaps = timing.gaps
+    figures = {
+        "headers": _seconds(timing.headers),
+        "first reasoning": _seconds(timing.first_reasoning),
+        "first token": _seconds(timing.first_token),
+        "total": _seconds(timing.total),
+        "gaps": gaps and f"p50 {gaps.p50:.3f}s · p95 {gaps.p95:.3f}s · max {gaps.max:.3f}s (the longest stall)",
+        "tokens/s": None if timing.tokens_per_second is None else f"{timing.tokens_per_second:.1f}",
+        "attempts": str(timing.attempts),
+    }
+    return [f"  {name:<15}  {figure or 'none'}" for name, figure in figures.items()]
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}s"

@@ -1,0 +1,127 @@
+"""The chat: read a line → a command or a turn, until the user leaves. An error never ends it.
+
+Ctrl-C ends the answer that streams, or clears the line that is being typed; pressed twice at the prompt it leaves, as Ctrl-D
+does at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from streaming_chat import __version__
+from streaming_chat.commands import COMMANDS, Chat, Leave, run_command
+from streaming_chat.core.errors import ChatError, OutputClosed
+from streaming_chat.line_reader import LineReader
+from streaming_chat.settings import OPTIONS, Settings
+
+#: A slash and a word: a path (`/etc/hosts`) or a line that begins with a blank is a message.
+_COMMAND = re.compile(r"/\w*(\s|$)")
+
+#: Settings that say how to run, not what to ask: the header leaves them to `/config`.
+_NOT_IN_HEADER = {"model", "base_url", "local", "local_model", "stateful"}
+
+
+class Reader(Protocol):
+    """Where lines come from."""
+
+    def read(self) -> str:
+        """One message. EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C."""
+
+
+def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
+    """Talk until the user leaves. `state_folder` keeps the typed lines; None keeps none."""
+    notices = chat.session.notices
+    notices.line(header(chat.session.settings, chat.session.endpoint), style="dim")
+    reader = _reader(chat, state_folder, color)
+    interrupts = 0
+    while True:
+        notices.line("")
+        try:
+            line = reader.read()
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            interrupts += 1
+            if interrupts == 2:
+                return
+            notices.line("(Ctrl-C again, or Ctrl-D, leaves)", style="dim")
+            continue
+        interrupts = 0
+        if not line.strip():
+            continue
+        try:
+            _respond(chat, line)
+        except Leave:
+            return
+        except KeyboardInterrupt:
+            notices.notice("interrupted")
+        except OutputClosed:
+            raise
+        except ChatError as error:
+            _tell(chat, error)
+        except Exception as failure:  # noqa: BLE001 # a fault of the program's own must not end the chat either
+            _tell(chat, ChatError.unexpected(failure))
+
+
+def _respond(chat: Chat, line: str) -> None:
+    session = chat.session
+    prompt: str | None = line.rstrip()
+    if _COMMAND.match(line):
+        if session.log:
+            session.log.command(line.strip())
+        prompt = run_command(chat, line)
+    elif line.startswith(" /"):
+        prompt = line.strip()
+    if prompt is not None:
+        if not session.settings.json:
+            label = session.notices.output.styled("assistant", "Assistant (streaming...):")
+            session.notices.output.write(label + "\n")
+        session.ask(prompt)
+
+
+def _tell(chat: Chat, error: ChatError) -> None:
+    chat.session.notices.error(error)
+    if chat.session.log:
+        chat.session.log.error(error.message)
+
+
+def _reader(chat: Chat, state_folder: Path | None, color: bool) -> Reader:
+    # The SDK takes half a second to import. It does so while the user reads the header and types.
+    preload = threading.Thread(target=_preload, args=(chat,), daemon=True)
+    notices = chat.session.notices
+    simple = LineReader(notices.output, before_first=preload.start)
+    if not chat.session.output.is_terminal or os.environ.get("TERM") == "dumb":
+        return simple
+    try:
+        from streaming_chat.line_editor import LineEditor
+    except ImportError:
+        return simple
+
+    def models() -> list[str]:
+        if not chat.model_names:
+            chat.model_names[:] = chat.session.provider.models()
+        return chat.model_names
+
+    return LineEditor(state_folder=state_folder, models=models, color=color, when_drawn=preload.start, notice=notices.notice)
+
+
+def _preload(chat: Chat) -> None:
+    # The first request meets the same failure, and tells it where it belongs.
+    with suppress(ChatError):
+        chat.session.provider.preload()
+
+
+def header(settings: Settings, endpoint: str) -> str:
+    """What the chat says of itself when it opens."""
+    lines = [f"streaming-chat {__version__} · {settings.model} · {endpoint}"]
+    given = [f"{name} {getattr(settings, name)}" for name in OPTIONS if settings.is_set(name) and name not in _NOT_IN_HEADER]
+    if given:
+        lines.append("settings: " + " · ".join(given))
+    lines.append("stateful: earlier turns go along" if settings.stateful else "stateless: every message is asked on its own")
+    lines.append("commands: " + " ".join(COMMANDS))
+    return "\n".join(lines)

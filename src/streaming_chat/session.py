@@ -1,0 +1,120 @@
+"""A session: settings, a provider, the records, and `ask()`, which makes one prompt into one turn."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Protocol
+
+from streaming_chat.core.conversation import ChatRequest, Conversation
+from streaming_chat.core.events import Outcome
+from streaming_chat.core.reply import Turn
+from streaming_chat.history import History
+from streaming_chat.notices import Notices
+from streaming_chat.renderers.ndjson import NDJSONRenderer
+from streaming_chat.renderers.plain import PlainRenderer, TerminalRenderer
+from streaming_chat.renderers.status import StatusRenderer
+from streaming_chat.session_log import SessionLog
+from streaming_chat.settings import Settings, parse
+from streaming_chat.signals import one_interrupt
+from streaming_chat.terminal import Output, silent_keys
+from streaming_chat.turn import Provider, Renderer, run_turn
+
+
+class Endpoint(Provider, Protocol):
+    """A provider as a session needs it."""
+
+    def preload(self) -> None:
+        """Get ready while the user types. May run in any thread; a failure is told by the first request."""
+
+    def models(self) -> list[str]:
+        """The models to choose from."""
+
+    def close(self) -> None:
+        """Let go of connections and processes."""
+
+
+class Session:
+    """One run of the program. `history` and `log` are None when nothing is to be kept."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        provider: Endpoint,
+        *,
+        endpoint: str,
+        output: Output,
+        notices: Notices,
+        history: History | None,
+        log: SessionLog | None,
+        in_chat: bool,
+    ) -> None:
+        self.settings = settings
+        self.provider = provider
+        self.endpoint = endpoint
+        self.output = output
+        self.notices = notices
+        self.log = log
+        self.last_turn: Turn | None = None
+        self.last_prompt: str | None = None
+        self._history = history
+        self._in_chat = in_chat
+        self._conversation = Conversation(stateful=settings.stateful)
+        self._name = uuid.uuid4().hex
+
+    def change(self, name: str, text: str | None) -> None:
+        """Give the setting `name` the value that `text` stands for, or the built-in one. UsageError when it has none."""
+        origin = "the chat"
+        value = None if text is None else parse(name, text, origin)
+        self.settings = self.settings.changed(name, value, origin)
+
+    def ask(self, prompt: str) -> Turn:
+        """Send `prompt`, show the answer, keep the record."""
+        request = self._request(prompt)
+        self.last_prompt = prompt
+        if self.log:
+            self.log.user(prompt)
+        renderers = self._renderers(request)
+        with one_interrupt(), silent_keys():
+            turn = run_turn(request, self.provider, renderers, retries=self.settings.retries)
+        self.last_turn = turn
+        if turn.outcome is Outcome.COMPLETE:
+            self._conversation.add(prompt, turn.text)
+        return turn
+
+    def close(self) -> None:
+        """End everything that the session began."""
+        self.provider.close()
+        if self._history:
+            self._history.close()
+        if self.log:
+            self.log.close()
+
+    def _request(self, prompt: str) -> ChatRequest:
+        settings = self.settings
+        return ChatRequest(
+            model=settings.model,
+            messages=self._conversation.next_messages(prompt, settings.system),
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            max_tokens=settings.max_tokens,
+            extra=settings.param,
+        )
+
+    def _renderers(self, request: ChatRequest) -> Sequence[Renderer]:
+        settings = self.settings
+        answer: Renderer
+        if settings.json:
+            answer = NDJSONRenderer(self.output)
+        elif self.output.is_terminal:
+            answer = TerminalRenderer(self.output, self.notices.output)
+        else:
+            answer = PlainRenderer(self.output)
+        # The records come before the words about the answer: when the latency line is there, the turn is kept.
+        renderers: list[Renderer] = [answer]
+        if self._history:
+            renderers.append(self._history.recorder(request, endpoint=self.endpoint, session=self._name))
+        if self.log:
+            renderers.append(self.log)
+        renderers.append(StatusRenderer(self.notices, in_chat=self._in_chat, latency=not settings.json))
+        return renderers

@@ -1,0 +1,412 @@
+"""Every option of the program, in one table: `Settings`, whose fields carry flag, environment variable, parser and help.
+
+A value comes from the first of these that has one: flag, environment, `.env` (the nearest one upward from the working
+folder), `config.toml`, built-in. An empty environment variable is as good as none. Where a value came from is kept, for
+`config` and for the message when it cannot be used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from streaming_chat.core.errors import CredentialsError, UsageError
+from streaming_chat.values import (
+    count,
+    environment_variable,
+    file_path,
+    fraction,
+    http_url,
+    number_between,
+    on_or_off,
+    one_or_more,
+    parameters,
+    present,
+    seconds,
+    words,
+)
+
+BUILT_IN = "built-in"
+CONFIG_FILE_NAME = "config.toml"
+
+
+@dataclass(frozen=True)
+class Option:
+    """How one setting is given. `parse` turns text into the value, or raises ValueError with "must be …"."""
+
+    parse: Callable[[str], Any]
+    help: str
+    flags: tuple[str, ...]
+    environment: str | None = None
+    metavar: str | None = None
+    #: A flag without a value, whose presence means True.
+    is_switch: bool = False
+    #: A flag that may be given several times.
+    is_repeated: bool = False
+    #: Whether `/set` changes it in the chat.
+    is_settable: bool = False
+    #: Whether it may stand in `config.toml`: what shapes one call's output has no place there.
+    in_config_file: bool = True
+
+
+def _option(default: Any, parse: Callable[[str], Any], help: str, *flags: str, **more: Any) -> Any:  # noqa: A002 # the word that argparse uses
+    metadata = {"option": Option(parse, help, flags, **more)}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values in force, and in `origins` where each that is not built-in came from."""
+
+    model: str = _option(
+        "gpt-4o-mini",
+        words,
+        "model to ask",
+        "-m",
+        "--model",
+        environment="STREAMING_CHAT_MODEL",
+        metavar="NAME",
+        is_settable=True,
+    )
+    temperature: float | None = _option(
+        None,
+        number_between(0, 2),
+        "sampling temperature, 0 to 2",
+        "--temperature",
+        environment="STREAMING_CHAT_TEMPERATURE",
+        metavar="T",
+        is_settable=True,
+    )
+    top_p: float | None = _option(
+        None,
+        fraction,
+        "nucleus sampling: the share of probability to sample from, 0 to 1",
+        "--top_p",
+        "--top-p",
+        environment="STREAMING_CHAT_TOP_P",
+        metavar="P",
+        is_settable=True,
+    )
+    max_tokens: int | None = _option(
+        None,
+        one_or_more,
+        "most tokens in an answer",
+        "--max-tokens",
+        environment="STREAMING_CHAT_MAX_TOKENS",
+        metavar="N",
+        is_settable=True,
+    )
+    system: str | None = _option(
+        None,
+        words,
+        "system message, sent before every prompt",
+        "-s",
+        "--system",
+        environment="STREAMING_CHAT_SYSTEM",
+        metavar="TEXT",
+        is_settable=True,
+    )
+    param: Mapping[str, Any] = _option(
+        {},
+        parameters,
+        "any other field of the request; VALUE is JSON, or else text (may be repeated)",
+        "--param",
+        metavar="KEY=VALUE",
+        is_repeated=True,
+    )
+    stateful: bool = _option(
+        False,
+        on_or_off,
+        "send the earlier turns of the chat along",
+        "--stateful",
+        environment="STREAMING_CHAT_STATEFUL",
+        is_switch=True,
+    )
+    base_url: str = _option(
+        "https://api.openai.com/v1",
+        http_url,
+        "endpoint, up to and with /v1",
+        "--base-url",
+        environment="OPENAI_BASE_URL",
+        metavar="URL",
+    )
+    api_key_env: str = _option(
+        "OPENAI_API_KEY",
+        environment_variable,
+        "environment variable that holds the key (there is no flag for a key: `ps` would show it)",
+        "--api-key-env",
+        environment="STREAMING_CHAT_API_KEY_ENV",
+        metavar="NAME",
+    )
+    timeout: float = _option(
+        600.0,
+        seconds,
+        "longest silence of the server, in seconds",
+        "--timeout",
+        environment="STREAMING_CHAT_TIMEOUT",
+        metavar="SECONDS",
+    )
+    retries: int = _option(
+        2,
+        count,
+        "further attempts after a failure that may pass; never after the first text",
+        "--retries",
+        environment="STREAMING_CHAT_RETRIES",
+        metavar="N",
+        is_settable=True,
+    )
+    local: bool = _option(
+        False,
+        on_or_off,
+        "answer with the embedded model, on this machine",
+        "--local",
+        environment="STREAMING_CHAT_LOCAL",
+        is_switch=True,
+    )
+    local_model: Path | None = _option(
+        None,
+        file_path,
+        "GGUF file for the embedded model (means --local)",
+        "--local-model",
+        environment="STREAMING_CHAT_LOCAL_MODEL",
+        metavar="FILE",
+    )
+    local_threads: int | None = _option(
+        None,
+        one_or_more,
+        "threads of the embedded model",
+        "--local-threads",
+        environment="STREAMING_CHAT_LOCAL_THREADS",
+        metavar="N",
+    )
+    json: bool = _option(
+        False, on_or_off, "print one JSON object a line for each event", "--json", is_switch=True, in_config_file=False
+    )
+    raw: bool = _option(
+        False, on_or_off, "show Markdown as it came", "--raw", environment="STREAMING_CHAT_RAW", is_switch=True
+    )
+    quiet: bool = _option(
+        False,
+        on_or_off,
+        "no header, latency line or notice; errors stay",
+        "-q",
+        "--quiet",
+        environment="STREAMING_CHAT_QUIET",
+        is_switch=True,
+    )
+    no_color: bool = _option(False, present, "no colour", "--no-color", environment="NO_COLOR", is_switch=True)
+    no_history: bool = _option(
+        False,
+        on_or_off,
+        "keep no record of this session",
+        "--no-history",
+        environment="STREAMING_CHAT_NO_HISTORY",
+        is_switch=True,
+    )
+    log_dir: Path | None = _option(
+        None,
+        file_path,
+        "write a log of the session into this folder",
+        "--log-dir",
+        environment="STREAMING_CHAT_LOG_DIR",
+        metavar="DIR",
+    )
+    #: The key itself: not an option, so that it cannot be given where `ps` or a file for others shows it.
+    api_key: str | None = field(default=None, repr=False)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    #: The `.env` that was read, for `config`.
+    dotenv_file: Path | None = None
+
+    def origin(self, name: str) -> str:
+        """Where the value of `name` came from."""
+        return self.origins.get(name, BUILT_IN)
+
+    def is_set(self, name: str) -> bool:
+        """Whether the user gave a value for `name`."""
+        return name in self.origins
+
+    def changed(self, name: str, value: Any, origin: str) -> Settings:
+        """These settings with another value for `name`; None for `value` goes back to the built-in one."""
+        origins = {**self.origins, name: origin}
+        if value is None:
+            del origins[name]
+            value = _FIELDS[name].default
+        return replace(self, **{name: value}, origins=origins)
+
+
+_FIELDS: Mapping[str, Field[Any]] = {one.name: one for one in fields(Settings)}
+#: Name → option, in the order in which `--help` and `config` show them.
+OPTIONS: Mapping[str, Option] = {name: one.metadata["option"] for name, one in _FIELDS.items() if "option" in one.metadata}
+
+
+def load(
+    flags: Mapping[str, str],
+    environment: Mapping[str, str],
+    *,
+    folder: Path,
+    config_file: Path,
+    notice: Callable[[str], None],
+) -> Settings:
+    """Lay all sources over one another.
+
+    `flags` has the text of each flag that was given, by option name; `.env` is looked for from `folder` upward.
+    UsageError names the value that cannot be used and where it stands.
+    """
+    dotenv_file = _find_dotenv(folder)
+    dotenv = _read_dotenv(dotenv_file, notice) if dotenv_file else {}
+    from_config_file = _read_config_file(config_file)
+
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, option in OPTIONS.items():
+        variable = option.environment
+        found: tuple[str, str] | None = None
+        if name in flags:
+            found = flags[name], next(flag for flag in option.flags if flag.startswith("--"))
+        elif variable and environment.get(variable):
+            found = environment[variable], f"{variable} in the environment"
+        elif variable and dotenv.get(variable):
+            found = dotenv[variable], f"{variable} in {dotenv_file}"
+        elif name in from_config_file:
+            found = from_config_file[name]
+        if found is not None:
+            text, origins[name] = found
+            values[name] = parse(name, text, origins[name])
+
+    settings = Settings(**values, origins=origins, dotenv_file=dotenv_file)
+    return _with_key(settings, environment, dotenv)
+
+
+def parse(name: str, text: str, origin: str) -> Any:
+    """The value that `text` stands for, or UsageError with `origin`."""
+    try:
+        return OPTIONS[name].parse(text)
+    except ValueError as problem:
+        raise UsageError(f"{name} {problem} (from {origin})", f"{name}: {OPTIONS[name].help}") from None
+
+
+def nearest(word: str, candidates: list[str]) -> str | None:
+    """The candidate that the user may have meant."""
+    return next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)), None)
+
+
+def _with_key(settings: Settings, environment: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
+    variable = settings.api_key_env
+    for source, origin in (
+        (environment, f"{variable} in the environment"),
+        (dotenv, f"{variable} in {settings.dotenv_file}"),
+    ):
+        key = source.get(variable, "").strip()
+        if not key:
+            continue
+        if not (key.isascii() and key.isprintable()):
+            # Such a key cannot stand in a header; what the SDK says of it ("Connection error.") helps nobody.
+            raise CredentialsError(
+                f"the key is damaged: it has a character that no key has (from {origin})",
+                f"copy the key once more into {variable}",
+            )
+        return replace(settings, api_key=key, origins={**settings.origins, "api_key": origin})
+    return settings
+
+
+def _find_dotenv(folder: Path) -> Path | None:
+    for place in (folder, *folder.parents):
+        candidate = place / ".env"
+        try:
+            if candidate.is_file():
+                return candidate
+        except OSError:  # A folder on the way up that may not be looked into.
+            continue
+    return None
+
+
+def _read_dotenv(path: Path, notice: Callable[[str], None]) -> dict[str, str]:
+    import logging
+
+    from dotenv import dotenv_values
+
+    class _ToNotice(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            notice(f"{path}: {record.getMessage()}")
+
+    # python-dotenv tells of a line that it cannot read through logging, whose last resort is the bare stderr.
+    logger = logging.getLogger("dotenv.main")
+    handler = _ToNotice()
+    logger.addHandler(handler)
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as problem:
+        notice(f"{path} is not read: {getattr(problem, 'strerror', None) or 'it is not UTF-8'}")
+        return {}
+    finally:
+        logger.removeHandler(handler)
+
+
+def _read_config_file(path: Path) -> dict[str, tuple[str, str]]:
+    """Option name → text and origin."""
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be read: {problem.strerror}", "mend its permissions, or move it away") from None
+    table = _parse_toml(content, path)
+    found: dict[str, tuple[str, str]] = {}
+    for name, value in table.items():
+        origin = f"{path}, line {_line_of(name, content)}"
+        if name not in OPTIONS or not OPTIONS[name].in_config_file:
+            allowed = [option for option in OPTIONS if OPTIONS[option].in_config_file]
+            meant = nearest(name, allowed)
+            raise UsageError(
+                f"unknown setting {name!r} (in {origin})",
+                f"did you mean {meant}?" if meant else f"the settings are {', '.join(allowed)}",
+            )
+        found[name] = _text_of(name, value, origin), origin
+    return found
+
+
+def _text_of(name: str, value: Any, origin: str) -> str:
+    """A TOML value in the form in which a flag would give it, so that one parser judges both."""
+    if isinstance(value, bool) and OPTIONS[name].is_switch:
+        return "1" if value else ""
+    if isinstance(value, dict) and OPTIONS[name].is_repeated:
+        import json
+
+        return "\0".join(f"{key}={json.dumps(one)}" for key, one in value.items())
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise UsageError(f"{name} has a value of the wrong type (in {origin})", f"{name}: {OPTIONS[name].help}")
+
+
+def _parse_toml(content: bytes, path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ImportError:
+            raise UsageError(
+                f"{path} cannot be read: Python 3.10 has no TOML parser of its own", "pip install tomli"
+            ) from None
+    try:
+        table: dict[str, Any] = tomllib.loads(content.decode())
+        return table
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8", "save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as problem:
+        # The parser's own words end in "(at line 3, column 5)".
+        raise UsageError(f"{path} is not valid TOML: {problem}", "mend that line, or move the file away") from None
+
+
+def _line_of(name: str, content: bytes) -> int:
+    """The line on which `name` is set; the parser does not tell."""
+    pattern = re.compile(rf"^\s*(\[\s*)?[\"']?{re.escape(name)}[\"']?\s*[=.\]]")
+    lines = content.decode().splitlines()
+    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)

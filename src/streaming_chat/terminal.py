@@ -1,0 +1,99 @@
+"""The program's outputs, and the terminal as a device: what is written where, and how it is left.
+
+Nothing here knows what the text means. Text from outside is sanitised before it gets here, if a terminal will show it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from streaming_chat.core.errors import OutputClosed, OutputFailed
+
+#: The styles of this program, as the parameters of SGR (ECMA-48, 8.3.117); colours are of the user's own palette.
+STYLES: Mapping[str, str] = {
+    "you": "1;32",
+    "assistant": "1;36",
+    "error": "1;31",
+    "hint": "36",
+    "notice": "33",
+    "dim": "2",
+    "bold": "1",
+}
+
+
+class Output:
+    """Standard output or standard error. Every write is flushed: what has arrived is on the screen."""
+
+    def __init__(self, stream: BinaryIO | None, *, is_terminal: bool, color: bool) -> None:
+        self._stream = stream
+        self.is_terminal = is_terminal
+        self._color = color
+
+    @classmethod
+    def of(cls, name: str, *, color: bool) -> Output:
+        """The output of the process that `sys` calls `name`; one that was closed takes everything and keeps nothing."""
+        text_stream = getattr(sys, name)
+        if text_stream is None:
+            return cls(None, is_terminal=False, color=False)
+        is_terminal = text_stream.isatty()
+        return cls(text_stream.buffer, is_terminal=is_terminal, color=color and is_terminal)
+
+    def write(self, text: str) -> None:
+        """Write and flush. OutputClosed when nobody reads any more, OutputFailed when it cannot be written."""
+        if self._stream is None or not text:
+            return
+        try:
+            self._stream.write(text.encode(errors="replace"))
+            self._stream.flush()
+        except BrokenPipeError:
+            self._give_up()
+            raise OutputClosed from None
+        except OSError as problem:
+            self._give_up()
+            raise OutputFailed(problem.strerror or "unknown reason") from None
+
+    def styled(self, style: str, text: str) -> str:
+        """`text` in one of `STYLES`, where this output shows colour; always reset at its end."""
+        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self._color else text
+
+    def _give_up(self) -> None:
+        # What is still in the buffer would be tried again when the interpreter closes the stream, and fail there, loudly.
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+def color_wanted(environment: Mapping[str, str], *, no_color: bool) -> bool:
+    """Whether a terminal may be sent colours at all."""
+    return not no_color and environment.get("TERM", "") != "dumb"
+
+
+@contextmanager
+def silent_keys() -> Iterator[None]:
+    """Keys pressed while an answer streams are not echoed into it; they wait for the next prompt.
+
+    The terminal is left as it was found. Where standard input is no terminal, nothing happens.
+    """
+    try:
+        import termios
+    except ImportError:  # Windows
+        yield
+        return
+    try:
+        found = termios.tcgetattr(0)
+    except (termios.error, OSError):
+        yield
+        return
+    silent = [*found]
+    silent[3] = found[3] & ~termios.ECHO
+    try:
+        termios.tcsetattr(0, termios.TCSADRAIN, silent)
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, found)

@@ -1,0 +1,132 @@
+"""run_turn(): the only streaming loop in the program.
+
+It is given a provider (where the chunks come from), renderers (who is told what happens) and a clock, and knows of none
+more than the few lines of protocol below. The clock is read before anything is shown, so that a slow terminal cannot make
+a model look slow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from streaming_chat.core.conversation import ChatRequest
+from streaming_chat.core.errors import ChatError, OutputClosed
+from streaming_chat.core.events import Event, Finished, Retrying
+from streaming_chat.core.reply import Reply, Turn
+from streaming_chat.core.retry import retry_delay
+
+
+class Chunks(Protocol):
+    """The chunks of one answer, `core.reply.DONE` for `[DONE]`. The server's name for the request is in its headers."""
+
+    request_id: str | None
+
+    def __iter__(self) -> Iterator[Any]:
+        """Chunks as they arrive. Raises ChatError, and nothing else, when the stream fails."""
+
+
+class Provider(Protocol):
+    """Where answers come from."""
+
+    def preload(self) -> None:
+        """Do what needs no request: import, load. May be called in any thread, and again. ChatError when it fails."""
+
+    def stream(self, request: ChatRequest) -> AbstractContextManager[Chunks]:
+        """Send `request`. Entered when the response's headers are there; leaving it closes the connection."""
+
+
+class Renderer(Protocol):
+    """Someone who is told what happens in an answer, while it happens."""
+
+    def handle(self, event: Event) -> None:
+        """Something happened. OutputClosed ends the turn: nobody is reading."""
+
+    def end(self, turn: Turn) -> None:
+        """It is over, and this is what it was."""
+
+
+def run_turn(
+    request: ChatRequest,
+    provider: Provider,
+    renderers: Sequence[Renderer],
+    *,
+    retries: int,
+    clock: Callable[[], float] = time.perf_counter,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Turn:
+    """Send `request`, tell the renderers of every event, and return the turn, which every renderer was told of too.
+
+    A failure, and Ctrl-C (KeyboardInterrupt), end the turn and are told by its outcome. OutputClosed, and SystemExit from
+    a signal, do so too and are raised again, once the turn has been handed to the renderers.
+    """
+    reply = Reply(request, clock())
+    error: ChatError | None = None
+    interrupted = False
+    leave: BaseException | None = None
+    try:
+        # What the client has to get ready is not the server's time, so the turn begins after it.
+        provider.preload()
+        _tell(renderers, [reply.begin(clock())])
+        error = _attempts(reply, provider, renderers, retries, clock, sleep)
+    except KeyboardInterrupt:
+        interrupted = True
+    except OutputClosed as ending:
+        error = leave = ending
+    except SystemExit as ending:
+        interrupted = True
+        leave = ending
+    except ChatError as failure:
+        error = failure
+    at = clock()
+    events, turn = reply.finish(at, error=error, interrupted=interrupted)
+    events.append(Finished(at, turn.outcome, turn.finish_reason))
+    for renderer in renderers:
+        try:
+            for event in events:
+                renderer.handle(event)
+            renderer.end(turn)
+        except OutputClosed as ending:
+            leave = ending
+    if leave is not None:
+        raise leave
+    return turn
+
+
+def _attempts(
+    reply: Reply,
+    provider: Provider,
+    renderers: Sequence[Renderer],
+    retries: int,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> ChatError | None:
+    """Stream, again after a failure that may pass; the failure that remains, or None."""
+    attempt = 1
+    while True:
+        try:
+            with provider.stream(reply.request) as chunks:
+                reply.headers(clock(), chunks.request_id)
+                for chunk in chunks:
+                    _tell(renderers, reply.feed(chunk, clock()))
+            return None
+        except OutputClosed:
+            raise
+        except ChatError as failure:
+            # After the first text a second attempt would show another answer below half of this one.
+            delay = None if reply.has_output or reply.whole else retry_delay(failure, attempt)
+            if delay is None or attempt > retries:
+                return failure
+            attempt += 1
+            retrying = Retrying(clock(), attempt, retries + 1, delay, failure.message)
+        _tell(renderers, [retrying])
+        sleep(delay)
+        reply.attempt(attempt)
+
+
+def _tell(renderers: Sequence[Renderer], events: list[Event]) -> None:
+    for event in events:
+        for renderer in renderers:
+            renderer.handle(event)

@@ -1,0 +1,135 @@
+"""Text → the value of a setting. Each parser raises ValueError with a sentence that goes on from the setting's name:
+"must be between 0 and 2, not 3".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"", "0", "false", "no", "off"}
+
+
+def words(text: str) -> str:
+    """Text that is not blank."""
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+def on_or_off(text: str) -> bool:
+    """A switch in words; nothing at all is off."""
+    lowered = text.strip().lower()
+    if lowered not in _TRUE | _FALSE:
+        raise ValueError(f"must be on or off, not {text!r}")
+    return lowered in _TRUE
+
+
+def present(text: str) -> bool:
+    """On whatever the text says, unless it is empty: the rule of NO_COLOR (no-color.org)."""
+    return bool(text)
+
+
+def number_between(low: float, high: float) -> Callable[[str], float]:
+    """A parser for a finite number from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        number = _number(text, f"a number from {low:g} to {high:g}")
+        if not low <= number <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}, not {text.strip()}")
+        return number
+
+    return parse
+
+
+fraction = number_between(0, 1)
+
+
+def seconds(text: str) -> float:
+    """A time of more than nothing and at most a day."""
+    number = _number(text, "a number of seconds")
+    if not 0 < number <= 86_400:
+        raise ValueError(f"must be more than 0 and at most 86400 seconds, not {text.strip()}")
+    return number
+
+
+def count(text: str) -> int:
+    """A whole number from 0 on."""
+    return _whole(text, 0)
+
+
+def one_or_more(text: str) -> int:
+    """A whole number from 1 on."""
+    return _whole(text, 1)
+
+
+def http_url(text: str) -> str:
+    """An http or https address without a slash at its end."""
+    url = text.strip()
+    problem = ValueError(f"must be an address such as https://api.openai.com/v1, not {url!r}")
+    try:
+        parts = urlsplit(url)
+        # Reading `port` is what checks it.
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        raise problem from None
+    if not usable or not url.isprintable() or " " in url:
+        raise problem
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user name or password: it would be shown; use the key's variable")
+    return url.rstrip("/")
+
+
+def environment_variable(text: str) -> str:
+    """The name of an environment variable."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text.strip()):
+        # Not repeated: somebody who takes this for the place of the key would see it on the screen.
+        raise ValueError("must be the name of an environment variable, such as OPENAI_API_KEY (not the key itself)")
+    return text.strip()
+
+
+def file_path(text: str) -> Path:
+    """A path, with `~` for the home folder."""
+    return Path(words(text)).expanduser()
+
+
+def parameters(text: str) -> dict[str, Any]:
+    """KEY=VALUE, several of them separated by NUL, which no argument can hold; a VALUE that is not JSON is text."""
+    found: dict[str, Any] = {}
+    for pair in text.split("\0"):
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"must be KEY=VALUE, not {pair!r}")
+        if key.strip() in ("messages", "stream"):
+            raise ValueError(f"cannot change {key.strip()!r}: that is what this program is for")
+        try:
+            found[key.strip()] = json.loads(value)
+        except ValueError:
+            found[key.strip()] = value
+    return found
+
+
+def _number(text: str, what: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"must be {what}, not {text.strip()!r}")
+    return number
+
+
+def _whole(text: str, low: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise ValueError(f"must be a whole number from {low} on, not {text.strip()!r}") from None
+    if number < low:
+        raise ValueError(f"must be a whole number from {low} on, not {number}")
+    return number
