@@ -11,7 +11,7 @@ import gc
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from streaming_chat.core.conversation import ChatRequest
@@ -145,24 +145,29 @@ class ChunkStream:
         """Yield until `[DONE]` or the end of the body; ChatError when the stream fails."""
         decoder = SSEDecoder()
         head = bytearray()
-        began = False
         try:
             for received in self._response.iter_bytes():
                 for event in decoder.feed(received):
-                    began = True
-                    chunk = self._chunk(event.data)
-                    yield chunk
-                    if chunk is DONE:
-                        return
-                if not began and len(head) < _LONGEST_HEAD:
+                    # A keep-alive may be an event without data.
+                    if event.data:
+                        chunk = self._chunk(event.data)
+                        yield chunk
+                        if chunk is DONE:
+                            return
+                if not decoder.saw_event_stream and len(head) < _LONGEST_HEAD:
                     head += received
         except Exception as failure:  # noqa: BLE001 # every failure is translated
-            raise translate(failure, self._endpoint, began=began) from None
-        for event in decoder.finish():
-            began = True
-            yield self._chunk(event.data)
-        if not began:
+            raise translate(failure, self._endpoint, began=decoder.saw_event_stream) from None
+        yield from self._last_words(decoder)
+        if not decoder.saw_event_stream:
             yield self._whole_body(bytes(head))
+
+    def _last_words(self, decoder: SSEDecoder) -> Iterator[Any]:
+        """The event whose blank line is missing: servers end so. Cut in two, it is no JSON, and no loss either."""
+        for event in decoder.finish():
+            if event.data:
+                with suppress(_NotJSON):
+                    yield self._chunk(event.data)
 
     def _chunk(self, data: str) -> Any:
         if data.strip() == "[DONE]":
@@ -170,7 +175,7 @@ class ChunkStream:
         try:
             chunk = json.loads(data)
         except ValueError:
-            raise ServerError(
+            raise _NotJSON(
                 f"{self._endpoint.host} sent an event that is not JSON",
                 "ask again; the text so far is kept",
                 request_id=self.request_id,
@@ -193,6 +198,10 @@ class ChunkStream:
                 return completion
         content_type = str(self._response.headers.get("content-type", ""))
         raise not_a_stream(content_type, text[:10_000], self._endpoint, self.request_id)
+
+
+class _NotJSON(ServerError):
+    """An event whose data is no JSON."""
 
 
 def _import_openai() -> Any:
