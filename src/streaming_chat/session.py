@@ -110,10 +110,11 @@ class Session:
             answer = TerminalRenderer(self.output, self.notices.output)
         else:
             answer = PlainRenderer(self.output)
-        # The records come before the words about the answer: when the latency line is there, the turn is kept.
-        renderers: list[Renderer] = [answer]
+        # The record comes first: whatever happens to the others, the turn is kept.
+        renderers: list[Renderer] = []
         if self._history:
             renderers.append(self._history.recorder(request, endpoint=self.endpoint, session=self._name))
+        renderers.append(answer)
         if self.log:
             renderers.append(self.log)
         renderers.append(StatusRenderer(self.notices, in_chat=self._in_chat, latency=not settings.json))

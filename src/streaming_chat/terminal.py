@@ -91,7 +91,8 @@ def silent_keys() -> Iterator[None]:
         yield
         return
     silent = [*found]
-    silent[3] = found[3] & ~termios.ECHO
+    # Without ICANON too: a Ctrl-D would otherwise be eaten by the line discipline. Ctrl-C stays a signal (ISIG).
+    silent[3] = found[3] & ~(termios.ECHO | termios.ICANON)
     try:
         termios.tcsetattr(0, termios.TCSADRAIN, silent)
         yield

@@ -90,6 +90,9 @@ def run_turn(
             renderer.end(turn)
         except OutputClosed as ending:
             leave = ending
+        except KeyboardInterrupt:
+            # The answer is over: there is nothing left to interrupt, and the other renderers have yet to be told.
+            continue
     if leave is not None:
         raise leave
     return turn
