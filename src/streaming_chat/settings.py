@@ -270,9 +270,9 @@ def load(
         found: tuple[str, str] | None = None
         if name in flags:
             found = flags[name], next(flag for flag in option.flags if flag.startswith("--"))
-        elif variable and environment.get(variable):
+        elif variable and environment.get(variable, "").strip():
             found = environment[variable], f"{variable} in the environment"
-        elif variable and dotenv.get(variable):
+        elif variable and dotenv.get(variable, "").strip():
             found = dotenv[variable], f"{variable} in {dotenv_file}"
         elif name in from_config_file:
             found = from_config_file[name]

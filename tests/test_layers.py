@@ -1,0 +1,112 @@
+"""The rules of docs/architecture.md: imports point down only, and each heavy library has one importer."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "streaming_chat"
+
+#: From the bottom up. A module may import what stands below it, and a family (core, renderers, providers) its own.
+LAYERS = (
+    {"core", "__init__"},
+    {"values", "terminal", "folders", "signals"},
+    {"settings", "notices", "turn"},
+    {"renderers", "providers", "history", "local_server"},
+    {"session_log", "config_command", "history_command", "editor"},
+    {"session"},
+    {"commands"},
+    {"line_editor", "line_reader"},
+    {"repl"},
+    {"cli"},
+    {"__main__"},
+)
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+#: Library → the one place that may import it.
+ONE_IMPORTER = {
+    "openai": "providers/openai_sdk.py",
+    "xllamacpp": "local_server.py",
+    "prompt_toolkit": "line_editor.py",
+    "sqlite3": "history.py",
+    "dotenv": "settings.py",
+    "platformdirs": "folders.py",
+}
+#: Libraries that none of the program's imports may bring in before they are needed.
+INSIDE_A_FUNCTION = {"openai", "xllamacpp", "dotenv", "platformdirs"}
+
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[str, ast.stmt, bool]]:
+    """Name, statement, and whether it runs when the module is imported."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    later = {
+        id(node)
+        for outer in ast.walk(tree)
+        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef))
+        or (isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING")
+        for node in ast.walk(outer)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node, id(node) not in later
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports by a relative name"
+            yield node.module or "", node, id(node) not in later
+
+
+def family(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_down(path):
+    own = family(path)
+    assert own in RANK, f"{own} has no place in the layers"
+    for name, _, _ in imports(path):
+        parts = name.split(".")
+        if parts[0] != "streaming_chat":
+            continue
+        other = parts[1] if len(parts) > 1 else "__init__"
+        assert other == own or RANK[other] < RANK[own], f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_each_heavy_library_has_one_importer(path):
+    for name, node, at_import in imports(path):
+        library = name.split(".")[0]
+        if library in ONE_IMPORTER:
+            assert name_of(path) == ONE_IMPORTER[library], ast.unparse(node)
+        if library in INSIDE_A_FUNCTION:
+            assert not at_import, f"{path.name} imports {library} when it is imported itself"
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "core").glob("*.py")), ids=name_of)
+def test_the_core_does_no_input_or_output_and_reads_no_clock(path):
+    allowed = {"__future__", "streaming_chat", "array", "bisect", "codecs", "collections", "dataclasses", "email", "enum"}
+    allowed |= {"functools", "itertools", "math", "re", "typing", "unicodedata"}
+    used = {name.split(".")[0] for name, _, _ in imports(path)}
+    assert used <= allowed, used - allowed
+    assert not {"open", "print", "input"} & {
+        node.func.id
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+
+
+def test_the_streaming_loop_knows_neither_providers_nor_renderers():
+    names = {name for name, _, _ in imports(SOURCE / "turn.py")}
+    assert not [name for name in names if "providers" in name or "renderers" in name]
+
+
+def test_every_module_has_its_place():
+    assert {family(path) for path in MODULES} == set(RANK)

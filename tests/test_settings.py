@@ -1,0 +1,260 @@
+"""The layering: flag > environment > .env > config.toml > built-in, and messages that say what and where."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from streaming_chat.core.errors import ChatError, CredentialsError, UsageError
+from streaming_chat.settings import OPTIONS, Settings, load
+
+
+@pytest.fixture
+def layers(tmp_path):
+    """Load settings from the layers given as arguments; the notices are on the function."""
+    folder = tmp_path / "work" / "deep"
+    folder.mkdir(parents=True)
+
+    def lay(*, flags=(), environment=(), dotenv: str | None = None, toml: str | bytes | None = None) -> Settings:
+        if dotenv is not None:
+            (folder.parent / ".env").write_text(dotenv, encoding="utf-8")
+        if toml is not None:
+            content = toml if isinstance(toml, bytes) else toml.encode()
+            (tmp_path / "config.toml").write_bytes(content)
+        return load(
+            dict(flags),
+            dict(environment),
+            folder=folder,
+            config_file=tmp_path / "config.toml",
+            notice=lay.notices.append,
+        )
+
+    lay.notices = []
+    lay.folder = tmp_path
+    return lay
+
+
+ALL = {
+    "flags": {"temperature": "0.1"},
+    "environment": {"STREAMING_CHAT_TEMPERATURE": "0.2"},
+    "dotenv": "STREAMING_CHAT_TEMPERATURE=0.3\n",
+    "toml": "temperature = 0.4\n",
+}
+ORDER = [("flags", 0.1), ("environment", 0.2), ("dotenv", 0.3), ("toml", 0.4)]
+
+
+@pytest.mark.parametrize("first", range(len(ORDER) + 1))
+def test_the_first_layer_that_has_a_value_wins(layers, first):
+    given = {name: ALL[name] for name, _ in ORDER[first:]}
+    expected = ORDER[first][1] if first < len(ORDER) else None
+    settings = layers(**given)
+    assert settings.temperature == expected
+    origin = settings.origin("temperature")
+    work = layers.folder / "work"
+    assert (
+        origin
+        == [
+            "--temperature",
+            "STREAMING_CHAT_TEMPERATURE in the environment",
+            f"STREAMING_CHAT_TEMPERATURE in {work / '.env'}",
+            f"{layers.folder / 'config.toml'}, line 1",
+            "built-in",
+        ][first]
+    )
+
+
+def test_what_is_not_set_is_the_built_in_value(layers):
+    settings = layers()
+    assert (settings.model, settings.base_url, settings.retries) == ("gpt-4o-mini", "https://api.openai.com/v1", 2)
+    assert not settings.origins
+
+
+@pytest.mark.parametrize("value", ["", "   "])
+def test_an_empty_variable_is_as_good_as_none(layers, value):
+    settings = layers(environment={"OPENAI_BASE_URL": value, "OPENAI_API_KEY": value}, dotenv="OPENAI_API_KEY=sk-file\n")
+    assert settings.base_url == "https://api.openai.com/v1"
+    assert settings.api_key == "sk-file"
+
+
+def test_the_environment_itself_is_not_changed(layers):
+    before = dict(os.environ)
+    layers(dotenv="OPENAI_API_KEY=sk-file\nSOMETHING_ELSE=1\n")
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("key", ["sk-abcd1234", "  sk-abcd1234", "sk-abcd1234\n", "\tsk-abcd1234 \r\n"])
+def test_blanks_around_a_key_are_not_part_of_it(layers, key):
+    assert layers(environment={"OPENAI_API_KEY": key}).api_key == "sk-abcd1234"
+
+
+@pytest.mark.parametrize("key", ["sk-ab\ncd", "sk-abсd", "sk-\x1b[31m"])
+def test_a_damaged_key_is_told_without_being_shown(layers, key):
+    with pytest.raises(CredentialsError) as caught:
+        layers(environment={"OPENAI_API_KEY": key})
+    assert "OPENAI_API_KEY in the environment" in caught.value.message
+    assert key not in caught.value.message + caught.value.hint
+
+
+def test_the_key_is_read_from_the_variable_that_is_named(layers):
+    settings = layers(flags={"api_key_env": "GROQ_API_KEY"}, environment={"OPENAI_API_KEY": "no", "GROQ_API_KEY": "yes"})
+    assert settings.api_key == "yes"
+
+
+def test_a_key_is_not_in_the_representation_of_the_settings(layers):
+    assert "sk-abcd1234" not in repr(layers(environment={"OPENAI_API_KEY": "sk-abcd1234"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("temperature", "3", "temperature must be a number from 0 to 2, not 3"),
+        ("temperature", "-0.1", "temperature must be a number from 0 to 2, not -0.1"),
+        ("temperature", "warm", "temperature must be a number from 0 to 2, not 'warm'"),
+        ("temperature", "nan", "temperature must be a number from 0 to 2, not 'nan'"),
+        ("top_p", "2", "top_p must be a number from 0 to 1, not 2"),
+        ("max_tokens", "0", "max_tokens must be a whole number from 1 on, not 0"),
+        ("max_tokens", "1.5", "max_tokens must be a whole number from 1 on, not '1.5'"),
+        ("retries", "-1", "retries must be a whole number from 0 on, not -1"),
+        ("timeout", "0", "timeout must be more than 0 and at most 86400 seconds, not 0"),
+        ("timeout", "inf", "timeout must be a number of seconds, not 'inf'"),
+        ("model", " ", "model must not be empty"),
+        ("base_url", "localhost:8080", "base_url must be an address such as https://api.openai.com/v1"),
+        ("base_url", "ftp://example.test/v1", "base_url must be an address such as"),
+        ("base_url", "http://", "base_url must be an address such as"),
+        ("base_url", "http://host:99999/v1", "base_url must be an address such as"),
+        ("base_url", "http://ho st/v1", "base_url must be an address such as"),
+        ("base_url", "http://me:secret@host/v1", "base_url must not hold a user name or password"),
+        ("api_key_env", "sk-abcd1234", "api_key_env must be the name of an environment variable"),
+        ("param", "seed", "param must be KEY=VALUE, not 'seed'"),
+        ("param", "stream=false", "param cannot change 'stream'"),
+        ("stateful", "maybe", "stateful must be on or off, not 'maybe'"),
+    ],
+)
+def test_a_value_that_cannot_be_says_what_and_where(layers, name, text, message):
+    with pytest.raises(UsageError) as caught:
+        layers(flags={name: text})
+    flag = next(flag for flag in OPTIONS[name].flags if flag.startswith("--"))
+    assert message in caught.value.message
+    assert caught.value.message.endswith(f"(from {flag})")
+    assert "secret" not in caught.value.message
+    assert "sk-abcd1234" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("model = 'm'\ntemperature = 3\n", "config.toml, line 2"),
+        ("# one\n\nmodel = \n", "line 3"),
+        ("model = 'm'\nstateful = 3\n", "stateful must be on or off"),
+        ("temperature = [1]\n", "temperature has a value of the wrong type"),
+        ("model = true\n", "model has a value of the wrong type"),
+        ("model = 'm'\n\ntemprature = 1\n", "unknown setting 'temprature' (in"),
+        ("api_key = 'sk-abcd1234'\n", "unknown setting 'api_key'"),
+        ("json = true\n", "unknown setting 'json'"),
+        (b"model = '\xff'\n", "is not UTF-8"),
+    ],
+)
+def test_a_config_file_that_cannot_be_says_what_and_on_which_line(layers, toml, message):
+    with pytest.raises(UsageError) as caught:
+        layers(toml=toml)
+    assert message in caught.value.message
+    assert str(layers.folder / "config.toml") in caught.value.message
+    assert "sk-abcd1234" not in caught.value.message + caught.value.hint
+
+
+def test_an_unknown_setting_names_the_nearest_one_and_its_line(layers):
+    with pytest.raises(UsageError) as caught:
+        layers(toml="model = 'm'\n\ntemprature = 1\n")
+    assert caught.value.message.endswith("line 3)")
+    assert caught.value.hint == "did you mean temperature?"
+
+
+def test_every_kind_of_value_may_stand_in_the_config_file(layers):
+    settings = layers(
+        toml="""
+model = "m"
+temperature = 1
+max_tokens = 5
+stateful = true
+no_color = false
+quiet = "on"
+log_dir = "~/logs"
+system = "You are\\nbrief."
+
+[param]
+seed = 7
+stop = ["a", "b"]
+user = "me = you"
+"""
+    )
+    assert (settings.model, settings.temperature, settings.max_tokens) == ("m", 1.0, 5)
+    assert (settings.stateful, settings.no_color, settings.quiet) == (True, False, True)
+    assert settings.log_dir == Path.home() / "logs"
+    assert settings.system == "You are\nbrief."
+    assert settings.param == {"seed": 7, "stop": ["a", "b"], "user": "me = you"}
+
+
+def test_parameters_are_json_or_else_text(layers):
+    settings = layers(flags={"param": 'seed=7\0stop=["a"]\0user=me\0metadata={"a": "b\\n"}\0empty='})
+    assert settings.param == {"seed": 7, "stop": ["a"], "user": "me", "metadata": {"a": "b\n"}, "empty": ""}
+
+
+@pytest.mark.parametrize("value", ["1", "0", "false", "anything"])
+def test_no_color_counts_whatever_its_value(layers, value):
+    assert layers(environment={"NO_COLOR": value}).no_color
+
+
+def test_a_line_of_dotenv_that_cannot_be_read_is_a_notice(layers, capfd):
+    settings = layers(dotenv="OPENAI_API_KEY=sk-file\nthis is = = not 'one\n")
+    assert settings.api_key == "sk-file"
+    assert len(layers.notices) == 1
+    assert "line 2" in layers.notices[0]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_dotenv_that_is_not_text_is_a_notice(layers):
+    (layers.folder / "work" / ".env").write_bytes(b"OPENAI_API_KEY=\xff\xfe\n")
+    assert layers().api_key is None
+    assert layers.notices == [f"{layers.folder / 'work' / '.env'} is not read: it is not UTF-8"]
+
+
+def test_a_changed_setting_has_its_own_origin_and_can_go_back(layers):
+    settings = layers(flags={"temperature": "0.1"}).changed("temperature", 0.5, "the chat")
+    assert (settings.temperature, settings.origin("temperature")) == (0.5, "the chat")
+    settings = settings.changed("temperature", None, "the chat")
+    assert (settings.temperature, settings.origin("temperature")) == (None, "built-in")
+
+
+def test_every_option_has_a_flag_and_a_help_and_a_place_in_the_messages():
+    flags = [flag for option in OPTIONS.values() for flag in option.flags]
+    assert len(flags) == len(set(flags))
+    for name, option in OPTIONS.items():
+        assert option.help
+        assert any(flag.startswith("--") for flag in option.flags), name
+    assert issubclass(UsageError, ChatError)
+
+
+def test_config_shows_values_and_origins_but_only_the_end_of_the_key(world):
+    world.configure("temperature = 0.25\n")
+    (world.folder / ".env").write_text("OPENAI_API_KEY=sk-secret-value-wxyz\n")
+    done = world.run("config", "--max-tokens", "9", env={"STREAMING_CHAT_MODEL": "m"})
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.decode().splitlines() if line.strip()}
+    assert rows["model"] == ["m", "STREAMING_CHAT_MODEL in the environment"]
+    assert rows["temperature"] == ["0.25", f"{world.config_file}, line 1"]
+    assert rows["max_tokens"] == ["9", "--max-tokens"]
+    assert rows["top_p"] == ["–", "built-in"]
+    assert rows["api_key"] == ["…wxyz", f"OPENAI_API_KEY in {world.folder / '.env'}"]
+    assert "secret" not in done.stdout.decode()
+
+
+def test_config_is_json_too(world):
+    done = world.run("config", "--json", "--temperature", "0.5", env={"OPENAI_API_KEY": "sk-secret-value-wxyz"})
+    table = json.loads(done.stdout)
+    assert set(OPTIONS) <= set(table)
+    assert table["temperature"] == {"value": 0.5, "origin": "--temperature"}
+    assert table["api_key"] == {"value": "…wxyz", "origin": "OPENAI_API_KEY in the environment"}
+    assert "secret" not in done.stdout.decode()
