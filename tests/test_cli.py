@@ -92,7 +92,7 @@ def test_a_pipe_gets_the_text_byte_for_byte_and_a_last_newline(ask, server, text
 
 def test_a_character_whose_halves_come_apart_is_whole_and_a_lone_half_is_replaced(ask, server):
     halves = [chunk("a\ud83d"), chunk("\ude00b\udc00"), chunk(finish_reason="stop")]
-    server.play([head(), *[Send(frame(sse(json.dumps(one)))) for one in halves], Send(frame(b""))])
+    server.play([Send(head()), *[Send(frame(sse(json.dumps(one)))) for one in halves], Send(frame(b""))])
     done = ask("hi")
     assert done.stdout.decode() == "a😀b\ufffd\n"
 
