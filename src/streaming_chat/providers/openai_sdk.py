@@ -12,7 +12,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ServerError
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _LONGEST_HEAD = 4 << 20
 #: A connection that is not there after this many seconds will not come.
 _CONNECT_TIMEOUT = 10.0
+#: What the parser raises; the second for brackets inside brackets without an end.
+_NO_JSON = (ValueError, RecursionError)
 #: Sent where an endpoint needs no key: the SDK insists on one.
 NO_KEY = "no-key"
 
@@ -51,7 +53,7 @@ class OpenAISDK:
         organization: str | None = None,
         project: str | None = None,
     ) -> None:
-        self.endpoint = Endpoint(base_url, api_key or NO_KEY, key_variable, timeout)
+        self.endpoint = Endpoint(base_url, api_key or "", key_variable, timeout)
         self._organization = organization
         self._project = project
         self._lock = threading.Lock()
@@ -119,7 +121,7 @@ class OpenAISDK:
         sdk = _import_openai()
         timeout = sdk.Timeout(self.endpoint.timeout, connect=min(_CONNECT_TIMEOUT, self.endpoint.timeout))
         client: openai.OpenAI = sdk.OpenAI(
-            api_key=self.endpoint.api_key,
+            api_key=self.endpoint.api_key or NO_KEY,
             base_url=self.endpoint.base_url,
             organization=self._organization,
             project=self._project,
@@ -127,9 +129,7 @@ class OpenAISDK:
             max_retries=0,
             http_client=sdk.DefaultHttpxClient(follow_redirects=False, timeout=timeout),
         )
-        # The SDK imports its resources, and finds out about the platform, when they are first touched. Better here, behind
-        # the prompt, than in the first request's latency (7 against 4 ms).
-        _ = client.chat.completions, client.default_headers
+        _rehearse(sdk, client)
         return client
 
 
@@ -174,7 +174,7 @@ class ChunkStream:
             return DONE
         try:
             chunk = json.loads(data)
-        except ValueError:
+        except _NO_JSON:
             raise _NotJSON(
                 f"{self._endpoint.host} sent an event that is not JSON",
                 "ask again; the text so far is kept",
@@ -189,7 +189,7 @@ class ChunkStream:
         text = body.decode(errors="replace")
         try:
             completion = json.loads(text)
-        except ValueError:
+        except _NO_JSON:
             completion = None
         if isinstance(completion, dict):
             if completion.get("error"):
@@ -202,6 +202,31 @@ class ChunkStream:
 
 class _NotJSON(ServerError):
     """An event whose data is no JSON."""
+
+
+class _Nowhere:
+    """An HTTP transport that takes a request and sends nothing."""
+
+    def handle_request(self, _request: object) -> NoReturn:
+        raise ConnectionAbortedError
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _rehearse(sdk: Any, client: openai.OpenAI) -> None:
+    """Make a request that is not sent.
+
+    The SDK imports its resources, asks the platform for its name and works out the types of a request when it first needs
+    them. That is 4 ms of the first answer's latency which are not the server's.
+    """
+    nowhere = sdk.DefaultHttpxClient(transport=_Nowhere(), trust_env=False)
+    rehearsal = client.with_options(http_client=nowhere).chat.completions.with_streaming_response
+    with (
+        suppress(sdk.APIConnectionError),
+        rehearsal.create(model="", messages=[{"role": "user", "content": ""}], stream=True),
+    ):
+        pass
 
 
 def _import_openai() -> Any:

@@ -1,0 +1,90 @@
+"""The figures against what the server knows, and a token's way to the screen: with slack enough for a noisy machine.
+
+The tight figures are measured by benchmarks/latency.py; here a wrong definition must show, not a busy processor.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+
+import pytest
+
+from server import Send, Wait, answer, chunk, frame, head, http_error, sse
+
+TOKENS = [f"w{number:02d} " for number in range(40)]
+
+#: What a busy machine may add, seconds.
+SLACK = 0.15
+
+
+def timing(done) -> dict:
+    return json.loads(done.stdout.splitlines()[-1])["timing"]
+
+
+def event(data) -> Send:
+    return Send(frame(sse(data)))
+
+
+def test_first_token_and_total_are_what_the_server_knows(ask, server):
+    server.play(answer(["one", "two"], delay=0.3, first_delay=0.4))
+    figures = timing(ask("hi", "--json"))
+    exchange = server.exchanges[0]
+    first = exchange.sent_at('"one"') - exchange.request.at
+    total = exchange.sent_at("[DONE]") - exchange.request.at
+    assert first > 0.4
+    assert first <= figures["first_token"] <= first + SLACK
+    assert total <= figures["total"] <= total + SLACK
+    assert figures["headers"] <= SLACK
+    assert figures["gaps"]["max"] == pytest.approx(0.3, abs=SLACK)
+
+
+def test_a_role_or_an_empty_delta_is_not_a_first_token_and_neither_is_reasoning(ask, server):
+    server.play(
+        [
+            Send(head()),
+            event(chunk("", role="assistant")),
+            event({"choices": []}),
+            Wait(0.2),
+            event(chunk(delta={"reasoning_content": "Hm"})),
+            Wait(0.2),
+            event(chunk("text")),
+            event(chunk(finish_reason="stop")),
+            event("[DONE]"),
+        ]
+    )
+    figures = timing(ask("hi", "--json"))
+    assert 0.2 <= figures["first_reasoning"] < 0.2 + SLACK
+    assert 0.4 <= figures["first_token"] < 0.4 + SLACK + 0.1
+
+
+def test_neither_the_import_of_the_sdk_nor_a_slow_reader_is_the_servers_time(ask, server):
+    # With an immediate answer the whole turn is a fraction of the time that the import takes.
+    server.play(answer(["x"] * 50))
+    figures = timing(ask("hi", "--json"))
+    assert figures["total"] < 0.2
+    assert figures["first_token"] <= figures["total"]
+
+
+def test_attempts_are_counted_from_the_first_ones_start(ask, server):
+    server.play(http_error(503, {"error": {"message": "busy"}}), answer(["ok"]))
+    figures = timing(ask("hi", "--json"))
+    assert figures["attempts"] == 2
+    assert 0.5 <= figures["first_token"] <= figures["total"] < 0.5 + 2 * SLACK
+
+
+def test_each_token_is_on_the_screen_as_it_arrives(chat, server):
+    server.play(answer(TOKENS, delay=0.02))
+    screen = chat()
+    screen.line("hi")
+    screen.wait_for("(first token:")
+    exchange = server.exchanges[0]
+    reads, read = iter(screen.reads), b""
+    delays = []
+    for token in TOKENS:
+        while token.encode() not in read:
+            at, more = next(reads)
+            read += more
+        delays.append(at - exchange.sent_at(token))
+    # 0.5 ms at rest. Anything that waits for a line, a block or a timer is at 20 ms and beyond.
+    assert statistics.median(delays) < 0.01
