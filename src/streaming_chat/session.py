@@ -21,7 +21,7 @@ from streaming_chat.terminal import Output, silent_keys
 from streaming_chat.turn import Provider, Renderer, run_turn
 
 
-class Endpoint(Provider, Protocol):
+class SessionProvider(Provider, Protocol):
     """A provider as a session needs it."""
 
     def preload(self) -> None:
@@ -40,7 +40,7 @@ class Session:
     def __init__(
         self,
         settings: Settings,
-        provider: Endpoint,
+        provider: SessionProvider,
         *,
         endpoint: str,
         output: Output,

@@ -15,7 +15,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +32,7 @@ from streaming_chat.core.errors import (
     UsageError,
 )
 from streaming_chat.core.retry import LONGEST_WAIT, retry_after
+from streaming_chat.providers.endpoint import Endpoint
 
 #: Longest piece of a server's own words that is shown, characters.
 _LONGEST_MESSAGE = 500
@@ -50,25 +50,6 @@ _ERROR_OF_STATUS: Mapping[int, type[ChatError]] = {
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance", "quota_exceeded"}
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where requests go, as far as messages need it."""
-
-    base_url: str
-    api_key: str
-    key_variable: str
-    timeout: float
-
-    @property
-    def host(self) -> str:
-        """Host, and port where it is given."""
-        return urlsplit(self.base_url).netloc or self.base_url
-
-    def without_key(self, text: str) -> str:
-        """`text` with the key cut down to its last four characters."""
-        return text.replace(self.api_key, f"…{self.api_key[-4:]}") if len(self.api_key) > 4 else text
-
-
 def translate(failure: Exception, endpoint: Endpoint, *, began: bool = False) -> ChatError:
     """The error that `failure` means. `began` says whether a part of the answer had arrived."""
     names = {kind.__name__ for kind in type(failure).__mro__}
@@ -78,7 +59,12 @@ def translate(failure: Exception, endpoint: Endpoint, *, began: bool = False) ->
         return _of_status(failure, endpoint)
     if names & {"APITimeoutError", "TimeoutException"}:
         return _timed_out(failure, endpoint)
-    if names & {"InvalidURL", "UnsupportedProtocol", "LocalProtocolError"}:
+    if any(type(cause).__name__ == "LocalProtocolError" for cause in _chain(failure)):
+        return UsageError(
+            "the request cannot be sent: one of its headers has a character that no header may have",
+            "check OPENAI_ORG_ID and OPENAI_PROJECT_ID in the environment",
+        )
+    if names & {"InvalidURL", "UnsupportedProtocol"}:
         return UsageError(f"the address {endpoint.base_url} cannot be used", "check --base-url, or OPENAI_BASE_URL")
     if "DecodingError" in names:
         return _cut(endpoint, began, "the compressed answer is damaged")
@@ -104,7 +90,7 @@ def translate_construction(failure: Exception, endpoint: Endpoint) -> ChatError:
 
 def of_error_chunk(error: object, endpoint: Endpoint, request_id: str | None) -> ChatError:
     """The error that an `error` object in the middle of a stream means."""
-    message = endpoint.without_key(_server_message(error)) or "the server gave no reason"
+    message = _server_message(error, endpoint) or "the server gave no reason"
     code = _code(error)
     status = int(code) if code and re.fullmatch(r"[45]\d\d", code) else None
     kind = QuotaError if code in _QUOTA_CODES else _kind(status) if status else ServerError
@@ -119,6 +105,8 @@ def of_error_chunk(error: object, endpoint: Endpoint, request_id: str | None) ->
 
 def not_a_stream(content_type: str, start: str, endpoint: Endpoint, request_id: str | None) -> NotAStream:
     """The error for a body that is no event stream. `start` is how it begins."""
+    # Before anything is cut: half a key would not be found.
+    start = endpoint.without_key(start)
     if not start.strip():
         what = "an empty answer"
     elif "html" in content_type or start.lstrip()[:1] == "<":
@@ -135,7 +123,7 @@ def not_a_stream(content_type: str, start: str, endpoint: Endpoint, request_id: 
 def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
     status: int = failure.status_code
     headers: Mapping[str, str] = failure.response.headers
-    message = endpoint.without_key(_server_message(failure.body))
+    message = _server_message(failure.body, endpoint)
     code = _code(failure.body)
     kind = QuotaError if status == 429 and code in _QUOTA_CODES else _kind(status)
     wait = retry_after(headers, time.time())
@@ -177,13 +165,14 @@ def _hint(
     headers: Mapping[str, str],
 ) -> str:
     if kind is NotAStream:
-        return (
-            f"it wants to send you to {headers.get('location', 'another place')}; redirects are not followed: set --base-url"
-        )
+        place = _one_line(endpoint.without_key(headers.get("location", ""))) or "another place"
+        return f"it wants to send you to {place}; redirects are not followed: set --base-url"
     if kind is QuotaError:
         return "look at your plan and billing; waiting does not help"
     if kind is CredentialsError:
         ending = f" (the key that ends in {endpoint.api_key[-4:]})" if len(endpoint.api_key) > 4 else ""
+        if not endpoint.api_key:
+            return f"{endpoint.host} wants a key: set {endpoint.key_variable}"
         if status == 403:
             return f"the key in {endpoint.key_variable}{ending} may not do this: check its rights and its project"
         return f"check {endpoint.key_variable}{ending}, and that it belongs to {endpoint.host}"
@@ -215,6 +204,8 @@ def _timed_out(failure: BaseException, endpoint: Endpoint) -> TimedOut:
 
 
 def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> ChatError:
+    if began:
+        return _cut(endpoint, began, "the connection broke")
     for cause in _chain(failure):
         if isinstance(cause, socket.gaierror):
             return _no_way(
@@ -226,7 +217,7 @@ def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> C
                 f"the certificate of {endpoint.host} is not trusted: {cause.verify_message}",
                 "for a private authority, name its file in SSL_CERT_FILE",
             )
-        if isinstance(cause, ssl.SSLError) and not began:
+        if isinstance(cause, ssl.SSLError):
             return _no_way(
                 f"no secure connection to {endpoint.host}: {(cause.reason or 'TLS failed').replace('_', ' ').lower()}",
                 "does the server speak plain http://? then say so in --base-url",
@@ -276,16 +267,17 @@ def _code(body: object) -> str | None:
     return str(code) if isinstance(code, (str, int)) else None
 
 
-def _server_message(body: object) -> str:
-    """The server's own words, on one line, from any of the forms in which servers give them."""
+def _server_message(body: object, endpoint: Endpoint) -> str:
+    """The server's own words, on one line and less the key, from any of the forms in which servers give them."""
     if isinstance(body, Mapping):
         for field in ("message", "detail", "error", "msg"):
             if body.get(field):
-                return _server_message(body[field])
-        return _one_line(json.dumps(body, ensure_ascii=False)) if body else ""
+                return _server_message(body[field], endpoint)
+        return _one_line(endpoint.without_key(json.dumps(body, ensure_ascii=False))) if body else ""
     if isinstance(body, list):
-        return _one_line("; ".join(_server_message(one) for one in body[:3]))
-    text = body if isinstance(body, str) else ""
+        return _one_line("; ".join(_server_message(one, endpoint) for one in body[:3]))
+    # Before anything is cut: half a key would not be found.
+    text = endpoint.without_key(body) if isinstance(body, str) else ""
     if text.lstrip()[:1] == "<":
         title = re.search(r"<title[^>]*>(.*?)</title>", text[:10_000], re.IGNORECASE | re.DOTALL)
         return _one_line(title[1]) if title else ""

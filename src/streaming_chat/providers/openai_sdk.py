@@ -18,8 +18,8 @@ from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ServerError
 from streaming_chat.core.reply import DONE
 from streaming_chat.core.sse import SSEDecoder
+from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.failures import (
-    Endpoint,
     not_a_stream,
     of_error_chunk,
     request_id_of,
@@ -50,12 +50,8 @@ class OpenAISDK:
         timeout: float,
         *,
         key_variable: str = "OPENAI_API_KEY",
-        organization: str | None = None,
-        project: str | None = None,
     ) -> None:
         self.endpoint = Endpoint(base_url, api_key or "", key_variable, timeout)
-        self._organization = organization
-        self._project = project
         self._lock = threading.Lock()
         self._made: openai.OpenAI | None = None
 
@@ -118,16 +114,19 @@ class OpenAISDK:
             return self._made
 
     def _make(self) -> openai.OpenAI:
-        sdk = _import_openai()
+        sdk = import_sdk()
         timeout = sdk.Timeout(self.endpoint.timeout, connect=min(_CONNECT_TIMEOUT, self.endpoint.timeout))
         client: openai.OpenAI = sdk.OpenAI(
             api_key=self.endpoint.api_key or NO_KEY,
             base_url=self.endpoint.base_url,
-            organization=self._organization,
-            project=self._project,
             timeout=timeout,
             max_retries=0,
-            http_client=sdk.DefaultHttpxClient(follow_redirects=False, timeout=timeout),
+            http_client=sdk.DefaultHttpxClient(
+                follow_redirects=False,
+                timeout=timeout,
+                # A proxy in the environment is for other machines: it would get to see what is meant for this one.
+                trust_env=not self.endpoint.is_plain_loopback,
+            ),
         )
         _rehearse(sdk, client)
         return client
@@ -229,7 +228,8 @@ def _rehearse(sdk: Any, client: openai.OpenAI) -> None:
         pass
 
 
-def _import_openai() -> Any:
+def import_sdk() -> Any:
+    """The SDK. The first call takes about half a second."""
     # The collector looks at every object made so far, again and again, while a thousand classes are being defined: a
     # fifth of the import (0.1 of 0.5 s on SDK 2.9.0). None of them is garbage.
     enabled = gc.isenabled()
