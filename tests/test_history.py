@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from streaming_chat import history as module
+from streaming_chat.core.arrivals import KINDS, Arrival, decode_arrivals, encode_arrivals
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.errors import ChatError, QuotaError, UsageError
 from streaming_chat.core.events import (
@@ -35,7 +35,8 @@ from streaming_chat.core.events import (
 )
 from streaming_chat.core.reply import ToolCall, Turn
 from streaming_chat.core.timing import Gaps, Timing
-from streaming_chat.history import Arrival, History, Recorder, StoredTurn, decode_arrivals, encode_arrivals
+from streaming_chat.history import History, Recorder, StoredError, StoredTurn, store
+from streaming_chat.history import file as module
 
 ENDPOINT = "https://api.example.test/v1"
 REQUEST = ChatRequest("gpt-4o-mini", (Message("system", "Be brief."), Message("user", "Why?")))
@@ -177,7 +178,7 @@ def test_an_ended_turn_reads_as_it_was(history: History) -> None:
     assert (kept.usage, kept.timing, kept.tool_calls) == (usage, timing, turn.tool_calls)
     assert (kept.served_model, kept.request_id) == ("m-2025", "req_1")
     assert kept.settings == {"temperature": 0.5, "max_tokens": 7, "extra": {"seed": 1}}
-    assert kept.error == module.StoredError("QuotaError", "no money", "pay", 429, "insufficient_quota")
+    assert kept.error == StoredError("QuotaError", "no money", "pay", 429, "insufficient_quota")
     assert kept.arrivals == (
         Arrival(0.25, "reasoning", 2),
         Arrival(0.5, "text", 3),
@@ -229,7 +230,7 @@ def test_reading_makes_no_file(history: History, path: Path) -> None:
 
 
 def test_several_turns_at_once_do_not_mix(history: History, notices: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAVE_INTERVAL", 0.002)
+    monkeypatch.setattr(store, "SAVE_INTERVAL", 0.002)
     together = threading.Barrier(4)
     recorders: dict[str, Recorder] = {}
 
@@ -259,7 +260,7 @@ def test_several_turns_at_once_do_not_mix(history: History, notices: list[str], 
 def test_the_text_so_far_is_read_by_others_while_the_turn_runs(
     history: History, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SAVE_INTERVAL", 0.005)
+    monkeypatch.setattr(store, "SAVE_INTERVAL", 0.005)
     recorder = record(history)
     with closing(History(path, pytest.fail)) as other:
         events: tuple[Event, ...] = (
@@ -363,7 +364,7 @@ def test_a_turn_that_ends_after_closing_is_told_and_harmless(history: History, n
 def test_a_second_turn_after_an_idle_time_is_saved_while_it_runs(
     history: History, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SAVE_INTERVAL", 0.005)
+    monkeypatch.setattr(store, "SAVE_INTERVAL", 0.005)
     record(history).end(whole())
     assert history._writer is not None
     time.sleep(0.05)  # the writer thread has gone to sleep without a limit
@@ -528,7 +529,7 @@ def test_a_lock_that_nobody_lets_go_is_told_once(path: Path, notices: list[str],
 def test_a_failure_in_mid_answer_is_told_when_the_turn_ends(
     history: History, path: Path, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SAVE_INTERVAL", 0.005)
+    monkeypatch.setattr(store, "SAVE_INTERVAL", 0.005)
     recorder = record(history)
     with closing(sqlite3.connect(path)) as other:
         other.execute("DROP TABLE pieces")
@@ -597,7 +598,7 @@ ARRIVALS = st.lists(
     st.builds(
         Arrival,
         at=st.integers(0, 2**40 - 1).map(lambda microseconds: microseconds / 1e6),
-        kind=st.sampled_from(module.KINDS),
+        kind=st.sampled_from(KINDS),
         length=st.integers(0, 2**20 - 1),
     )
 )

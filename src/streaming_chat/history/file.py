@@ -1,0 +1,170 @@
+"""The file: its schema, how an older one is brought up to date, how it is opened and written.
+
+Schema (version 1; `MIGRATIONS` brings every earlier version up to date, a later one is refused):
+
+turns   id                          the number that users see; never given twice
+        session                     turns of one start of the program share it
+        started_at                  UTC, `2025-12-10T17:34:32.123Z`: sorts as text
+        endpoint                    base URL, without user, password, query
+        model, served_model         as requested; as the server names it
+        request_id                  the server's
+        outcome                     an `Outcome`; NULL while the turn runs, and for ever when the process was killed
+        finish_reason               the server's
+        prompt_tokens … reasoning_tokens    as the server counted; NULL where it did not say
+        headers … total, gap_*      seconds, see core/timing.py; tokens_per_second; attempts
+        error                       JSON object: type, message, hint, status_code, code
+        settings                    JSON object of what the user set: temperature, top_p, max_tokens, extra; never a key
+        prompt                      the user's last words
+        text, reasoning, refusal    as they came
+        tool_calls                  JSON list of {name, arguments}
+        messages                    JSON list of {role, content}: all that was sent
+        arrivals                    core/arrivals.py
+pieces  turn_id, seq                what one periodic save adds to a turn without outcome
+        text, reasoning, refusal, arrivals
+        tool_calls                  JSON list of [index, name, arguments], a piece each
+
+Small columns stand before the long ones: SQLite reads a row from its left end, so a list never touches the answers.
+
+Text is stored as it came; only lone surrogates, which UTF-8 cannot express, become U+FFFD, one for one.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from streaming_chat.core.errors import UsageError
+from streaming_chat.folders import make_private
+
+#: Seconds to wait for another process that is writing. Transactions take milliseconds; only a hung one longer.
+BUSY_TIMEOUT = 5.0
+
+#: version → the statements that lead to it from the version before. Append only: files of every version are out there.
+MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
+    1: (
+        """
+        CREATE TABLE turns (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            session TEXT NOT NULL,
+            started_at TEXT NOT NULL,
+            endpoint TEXT NOT NULL,
+            model TEXT NOT NULL,
+            served_model TEXT,
+            request_id TEXT,
+            outcome TEXT,
+            finish_reason TEXT,
+            prompt_tokens INTEGER,
+            completion_tokens INTEGER,
+            cached_tokens INTEGER,
+            reasoning_tokens INTEGER,
+            headers REAL,
+            first_token REAL,
+            first_reasoning REAL,
+            total REAL,
+            gap_p50 REAL,
+            gap_p95 REAL,
+            gap_max REAL,
+            tokens_per_second REAL,
+            attempts INTEGER,
+            error TEXT,
+            settings TEXT NOT NULL,
+            prompt TEXT NOT NULL,
+            text TEXT NOT NULL DEFAULT '',
+            reasoning TEXT NOT NULL DEFAULT '',
+            refusal TEXT NOT NULL DEFAULT '',
+            tool_calls TEXT NOT NULL DEFAULT '[]',
+            messages TEXT NOT NULL,
+            arrivals BLOB NOT NULL DEFAULT x''
+        )
+        """,
+        """
+        CREATE TABLE pieces (
+            turn_id INTEGER NOT NULL REFERENCES turns (id),
+            seq INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            reasoning TEXT NOT NULL,
+            refusal TEXT NOT NULL,
+            tool_calls TEXT NOT NULL,
+            arrivals BLOB NOT NULL,
+            PRIMARY KEY (turn_id, seq)
+        )
+        """,
+    ),
+}
+VERSION: Final = max(MIGRATIONS)
+
+# Creating the file opens and closes it, and closing any descriptor of a file drops this process's POSIX locks on it,
+# SQLite's too (sqlite.org/howtocorrupt.html, 2.2): nobody else may connect in between.
+_opening = threading.Lock()
+
+
+def open_file(path: Path, *, create: bool) -> sqlite3.Connection:
+    """A connection to the file at `path`, up to date. UsageError for one of a later version, sqlite3.Error, OSError."""
+    with _opening:
+        _make_file_private(path, create=create)
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        _check_version(connection, path)  # before anything is written: a later version's file stays as it is
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_file_private(path: Path, *, create: bool) -> None:
+    """Only the owner may read: folder 0700 where it is made, file 0600, however generous the umask is.
+
+    SQLite gives its -wal and -shm files the mode of the file itself.
+    """
+    if create:
+        make_private(path.parent)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    if path.stat().st_mode & 0o077:
+        # Copied here with other rights. Where they cannot be changed (another's file, a FAT disk), they stay.
+        with suppress(PermissionError):
+            path.chmod(0o600)
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise UsageError(
+            f"the history was written by a later version of streaming-chat (format {version}, here {VERSION})",
+            f"update streaming-chat, or leave {path} alone with --no-history",
+        )
+    return version
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    if _check_version(connection, path) == VERSION:
+        return
+    with transaction(connection, "BEGIN IMMEDIATE"):
+        # Asked again under the lock: another process may have been first.
+        for version in range(_check_version(connection, path) + 1, VERSION + 1):
+            for statement in MIGRATIONS[version]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    """All of what is done inside, or nothing."""
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite has already rolled back after some errors (a full disk), and then refuses.
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,262 @@
+"""Turns ↔ rows: the statements, and which column holds what."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from streaming_chat.core.arrivals import Arrival, decode_arrivals
+from streaming_chat.core.conversation import ChatRequest, Message
+from streaming_chat.core.errors import ChatError
+from streaming_chat.core.events import Outcome, Usage
+from streaming_chat.core.reply import ToolCall, Turn
+from streaming_chat.core.surrogates import has_surrogate
+from streaming_chat.core.timing import Gaps, Timing
+
+INSERT_TURN = """
+    INSERT INTO turns (session, started_at, endpoint, model, settings, prompt, messages)
+    VALUES (:session, :started_at, :endpoint, :model, :settings, :prompt, :messages)
+"""
+UPDATE_STARTED = "UPDATE turns SET served_model = :served_model, request_id = :request_id WHERE id = :id"
+INSERT_PIECE = """
+    INSERT INTO pieces (turn_id, seq, text, reasoning, refusal, tool_calls, arrivals)
+    VALUES (:turn_id, :seq, :text, :reasoning, :refusal, :tool_calls, :arrivals)
+"""
+UPDATE_TURN = """
+    UPDATE turns SET
+        served_model = :served_model, request_id = :request_id, outcome = :outcome, finish_reason = :finish_reason,
+        prompt_tokens = :prompt_tokens, completion_tokens = :completion_tokens,
+        cached_tokens = :cached_tokens, reasoning_tokens = :reasoning_tokens,
+        headers = :headers, first_token = :first_token, first_reasoning = :first_reasoning, total = :total,
+        gap_p50 = :gap_p50, gap_p95 = :gap_p95, gap_max = :gap_max,
+        tokens_per_second = :tokens_per_second, attempts = :attempts, error = :error,
+        text = :text, reasoning = :reasoning, refusal = :refusal, tool_calls = :tool_calls, arrivals = :arrivals
+    WHERE id = :id
+"""
+DELETE_PIECES = "DELETE FROM pieces WHERE turn_id = ?"
+SELECT_SUMMARIES = """
+    SELECT id, session, started_at, endpoint, model, served_model, request_id, outcome, finish_reason,
+        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens,
+        headers, first_token, first_reasoning, total, gap_p50, gap_p95, gap_max, tokens_per_second, attempts, prompt
+    FROM turns ORDER BY id DESC LIMIT ?
+"""
+_SELECT_TURN = "SELECT * FROM turns WHERE id = ?"
+_SELECT_PIECES = "SELECT * FROM pieces WHERE turn_id = ? ORDER BY seq"
+
+GREATEST_INTEGER = 2**63 - 1
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_USER_AND_PASSWORD = re.compile(r"//[^/?#]*@")
+
+
+@dataclass(frozen=True)
+class StoredError:
+    """What went wrong, as the user was told. `type` is the class in core/errors.py, `code` the server's own name."""
+
+    type: str
+    message: str
+    hint: str
+    status_code: int | None
+    code: str | None
+
+
+@dataclass(frozen=True)
+class TurnSummary:
+    """A turn as a list shows it. All texts are as they came: sanitise them before they reach a terminal.
+
+    `started_at` is in UTC. `outcome` and `timing` are None while the turn runs, and for ever when its process was
+    killed.
+    """
+
+    number: int
+    session: str
+    started_at: datetime
+    endpoint: str
+    model: str
+    served_model: str | None
+    request_id: str | None
+    outcome: Outcome | None
+    finish_reason: str | None
+    usage: Usage | None
+    timing: Timing | None
+    prompt: str
+
+    @property
+    def status(self) -> str:
+        """The outcome in one word; a turn that runs and one whose process was killed look alike from outside."""
+        return "unfinished" if self.outcome is None else self.outcome.value
+
+
+@dataclass(frozen=True)
+class StoredTurn(TurnSummary):
+    """A turn with everything that was kept. Without an outcome, the texts are those of the last periodic save."""
+
+    settings: Mapping[str, Any]
+    messages: tuple[Message, ...]
+    text: str
+    reasoning: str
+    refusal: str
+    tool_calls: tuple[ToolCall, ...]
+    error: StoredError | None
+    arrivals: tuple[Arrival, ...]
+
+
+def turn_begun(request: ChatRequest, endpoint: str, session: str) -> dict[str, Any]:
+    """The row of a turn that is about to be sent."""
+    return bindable(
+        {
+            "session": session,
+            "started_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            # A key may hide in user:password or in the query of a base URL.
+            "endpoint": re.split("[?#]", _USER_AND_PASSWORD.sub("//", endpoint))[0],
+            "model": request.model,
+            "settings": as_json(_settings(request)),
+            "prompt": request.prompt,
+            "messages": as_json([{"role": message.role, "content": message.content} for message in request.messages]),
+        }
+    )
+
+
+def _settings(request: ChatRequest) -> dict[str, Any]:
+    settings = {
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "max_tokens": request.max_tokens,
+        "extra": dict(request.extra) or None,
+    }
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def turn_ended(turn: Turn) -> dict[str, Any]:
+    """What the row of a turn gains when it is over."""
+    usage, timing, gaps = turn.usage or Usage(), turn.timing, turn.timing.gaps
+    return {
+        "served_model": turn.model,
+        "request_id": turn.request_id or (turn.error.request_id if turn.error else None),
+        "outcome": turn.outcome.value,
+        "finish_reason": turn.finish_reason,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "headers": timing.headers,
+        "first_token": timing.first_token,
+        "first_reasoning": timing.first_reasoning,
+        "total": timing.total,
+        "gap_p50": gaps.p50 if gaps else None,
+        "gap_p95": gaps.p95 if gaps else None,
+        "gap_max": gaps.max if gaps else None,
+        "tokens_per_second": timing.tokens_per_second,
+        "attempts": timing.attempts,
+        "error": as_json(_error(turn.error)) if turn.error else None,
+        "text": turn.text,
+        "reasoning": turn.reasoning,
+        "refusal": turn.refusal,
+        "tool_calls": as_json([{"name": call.name, "arguments": call.arguments} for call in turn.tool_calls]),
+    }
+
+
+def _error(error: ChatError) -> dict[str, Any]:
+    return {
+        "type": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "status_code": error.status_code,
+        "code": error.code,
+    }
+
+
+def as_json(value: object) -> str:
+    """`value` for a JSON column."""
+    # Not ASCII, so that a search finds the words; `default` because `extra` may hold what JSON has not, such as a date.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def bindable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` without what SQLite cannot hold: surrogates, and numbers (a server's own count) beyond 64 bits."""
+    return {name: _bindable_value(value) for name, value in values.items()}
+
+
+def _bindable_value(value: Any) -> Any:
+    if isinstance(value, str) and has_surrogate(value):
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, int) and value > GREATEST_INTEGER:
+        return None
+    return value
+
+
+def stored_turn(connection: sqlite3.Connection, number: int) -> StoredTurn | None:
+    """Turn `number`, with what was saved of it so far when it never ended; None when there is none."""
+    row = connection.execute(_SELECT_TURN, (number,)).fetchone()
+    if row is None:
+        return None
+    pieces = connection.execute(_SELECT_PIECES, (number,)).fetchall()  # none, once the turn has an outcome
+    tool_calls = [ToolCall(**call) for call in json.loads(row["tool_calls"])]
+    return StoredTurn(
+        **summary_fields(row),
+        settings=json.loads(row["settings"]),
+        messages=tuple(Message(**message) for message in json.loads(row["messages"])),
+        text=row["text"] + "".join(piece["text"] for piece in pieces),
+        reasoning=row["reasoning"] + "".join(piece["reasoning"] for piece in pieces),
+        refusal=row["refusal"] + "".join(piece["refusal"] for piece in pieces),
+        tool_calls=(*tool_calls, *_joined_calls(pieces)),
+        error=StoredError(**json.loads(row["error"])) if row["error"] else None,
+        arrivals=tuple(decode_arrivals(row["arrivals"] + b"".join(piece["arrivals"] for piece in pieces))),
+    )
+
+
+def _joined_calls(pieces: Iterable[sqlite3.Row]) -> list[ToolCall]:
+    calls: dict[int, tuple[str, str]] = {}
+    for piece in pieces:
+        for index, name, arguments in json.loads(piece["tool_calls"]):
+            known = calls.get(index, ("", ""))
+            calls[index] = known[0] + name, known[1] + arguments
+    return [ToolCall(*call) for _, call in sorted(calls.items())]
+
+
+def summary_fields(row: sqlite3.Row) -> dict[str, Any]:
+    """The fields of a `TurnSummary`."""
+    return {
+        "number": row["id"],
+        "session": row["session"],
+        # `fromisoformat` takes a Z only from Python 3.11 on.
+        "started_at": datetime.fromisoformat(row["started_at"].replace("Z", "+00:00")),
+        "endpoint": row["endpoint"],
+        "model": row["model"],
+        "served_model": row["served_model"],
+        "request_id": row["request_id"],
+        "outcome": Outcome(row["outcome"]) if row["outcome"] is not None else None,
+        "finish_reason": row["finish_reason"],
+        "usage": _usage(row),
+        "timing": _timing(row),
+        "prompt": row["prompt"],
+    }
+
+
+def _usage(row: sqlite3.Row) -> Usage | None:
+    usage = Usage(
+        prompt_tokens=row["prompt_tokens"],
+        completion_tokens=row["completion_tokens"],
+        cached_tokens=row["cached_tokens"],
+        reasoning_tokens=row["reasoning_tokens"],
+    )
+    return None if usage == Usage() else usage
+
+
+def _timing(row: sqlite3.Row) -> Timing | None:
+    if row["total"] is None:
+        return None
+    gaps = None if row["gap_max"] is None else Gaps(p50=row["gap_p50"], p95=row["gap_p95"], max=row["gap_max"])
+    return Timing(
+        total=row["total"],
+        headers=row["headers"],
+        first_token=row["first_token"],
+        first_reasoning=row["first_reasoning"],
+        gaps=gaps,
+        tokens_per_second=row["tokens_per_second"],
+        attempts=row["attempts"],
+    )
