@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from streaming_chat import __version__
 from streaming_chat.config_command import config_json, config_lines
@@ -18,6 +19,7 @@ from streaming_chat.notices import Notices
 from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load, nearest
 from streaming_chat.signals import end_on_termination
 from streaming_chat.terminal import Output, color_wanted
+from streaming_chat.values import file_path
 
 PROGRAM = "streaming-chat"
 HISTORY_FILE_NAME = "history.db"
@@ -121,8 +123,9 @@ class _Program:
                 argv, self._command_arguments = argv + self._command_arguments, []
         separator = argv.index("--") if "--" in argv else len(argv)
         parsed = vars(build_parser().parse_intermixed_args(argv[:separator]))
-        self._words = [*parsed.pop("prompt"), *argv[separator + 1 :]]
+        self._words = [_text(word) for word in (*parsed.pop("prompt"), *argv[separator + 1 :])]
         flags = {name: "\0".join(value) if isinstance(value, list) else value for name, value in parsed.items()}
+        flags = {name: value if OPTIONS[name].parse is file_path else _text(value) for name, value in flags.items()}
 
         self._notices = _notices(no_color="no_color" in flags, quiet="quiet" in flags)
         self._config_file = config_folder() / CONFIG_FILE_NAME
@@ -250,7 +253,7 @@ class _Program:
         """The provider, how its endpoint is called, and the settings with the model that it serves."""
         settings = self._settings
         if not (settings.local or settings.local_model):
-            if settings.api_key or not settings.base_url.partition("//")[2].startswith(_OPENAI_HOST):
+            if settings.api_key or urlsplit(settings.base_url).hostname != _OPENAI_HOST:
                 return self._openai(), settings.base_url, settings
             self._allow_embedded_model()
         elif settings.origin("model") == "--model":
@@ -322,6 +325,11 @@ def _notices(*, no_color: bool, quiet: bool) -> Notices:
         Output.of("stderr", color=color_wanted(os.environ, no_color=no_color or bool(os.environ.get("NO_COLOR")))),
         quiet=quiet,
     )
+
+
+def _text(argument: str) -> str:
+    """`argument` with U+FFFD for what is not UTF-8: such bytes can stand in a path, and in no request."""
+    return argument.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _first_word(argv: list[str]) -> int | None:

@@ -82,7 +82,8 @@ class Reply:
         self._text = _Text()
         self._reasoning = _Text()
         self._refusal = _Text()
-        self._tool_calls: dict[int, list[str]] = {}
+        #: Name and arguments, by index.
+        self._tool_calls: dict[int, tuple[_Text, _Text]] = {}
         self._usage: Usage | None = None
         self._finish_reason: str | None = None
         self._done = False
@@ -105,10 +106,11 @@ class Reply:
         return Sent(at)
 
     def attempt(self, number: int) -> None:
-        """Attempt `number` begins (the first one is 1)."""
+        """Attempt `number` begins (the first one is 1). Nothing of the one before was shown, and nothing of it stays."""
         self.stopwatch.attempts = number
         self.stopwatch.headers = None
-        self._finish_reason, self._model = None, None
+        self._text, self._reasoning, self._refusal = _Text(), _Text(), _Text()
+        self._usage, self._model, self._request_id = None, None, None
 
     def headers(self, at: float, request_id: str | None) -> None:
         """The response's headers arrived."""
@@ -124,7 +126,7 @@ class Reply:
             return []
         events: list[Event] = []
         if self._model is None:
-            self._model = _text_of(chunk.get("model")) or self.request.model
+            self._model = _name(chunk.get("model")) or self.request.model
             events.append(Started(at, self._model, self._request_id))
         choice = _first_choice(chunk.get("choices"))
         if choice is not None:
@@ -153,14 +155,14 @@ class Reply:
             yield RefusalDelta(at, refusal)
         yield from self._calls(delta, at)
 
-        finish_reason = _text_of(choice.get("finish_reason"))
+        finish_reason = _name(choice.get("finish_reason"))
         if finish_reason:
             self._finish_reason = finish_reason
             yield from self._flush(at)
 
     def _calls(self, delta: Mapping[str, Any], at: float) -> Iterator[Event]:
         calls = delta.get("tool_calls")
-        if not isinstance(calls, list):
+        if not isinstance(calls, list) or not calls:
             # The API's form before tools: one call, without an index.
             calls = [{"function": delta.get("function_call")}] if delta.get("function_call") else []
         for position, call in enumerate(calls):
@@ -169,12 +171,13 @@ class Reply:
                 continue
             index = call.get("index")
             index = index if isinstance(index, int) else position
-            name, arguments = _text_of(function.get("name")), _text_of(function.get("arguments"))
-            known = self._tool_calls.setdefault(index, ["", ""])
-            known[0] += name
-            known[1] += arguments
+            if index not in self._tool_calls:
+                self._tool_calls[index] = _Text(), _Text()
+            name, arguments = self._tool_calls[index]
             self.stopwatch.tool_call(at)
-            yield ToolCallDelta(at, index, name, arguments)
+            yield ToolCallDelta(
+                at, index, name.feed(_text_of(function.get("name"))), arguments.feed(_text_of(function.get("arguments")))
+            )
 
     def _flush(self, at: float) -> list[Event]:
         """What was held back in the hope of its other half."""
@@ -186,6 +189,10 @@ class Reply:
         ):
             if rest := text.finish():
                 flushed.append(event(at, rest))
+        for index, (name, arguments) in self._tool_calls.items():
+            rests = name.finish(), arguments.finish()
+            if any(rests):
+                flushed.append(ToolCallDelta(at, index, *rests))
         return flushed
 
     def finish(self, at: float, *, error: ChatError | None = None, interrupted: bool = False) -> tuple[list[Event], Turn]:
@@ -207,7 +214,9 @@ class Reply:
             timing=self.stopwatch.timing(at, self._usage.completion_tokens if self._usage else None),
             error=error,
             refusal=self._refusal.whole,
-            tool_calls=tuple(ToolCall(*call) for _, call in sorted(self._tool_calls.items())),
+            tool_calls=tuple(
+                ToolCall(name.whole, arguments.whole) for _, (name, arguments) in sorted(self._tool_calls.items())
+            ),
             model=self._model,
             request_id=self._request_id,
         )
@@ -254,6 +263,12 @@ def _text_of(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _name(value: object) -> str:
+    """Text that comes in one piece, so that half a character in it stays one."""
+    joiner = SurrogateJoiner()
+    return joiner.feed(_text_of(value)) + joiner.finish()
+
+
 def _content(value: object) -> str:
     """Text, or the text of a list of parts (`[{"type": "text", "text": "…"}]`, as Mistral sends it)."""
     if isinstance(value, list):
@@ -262,12 +277,14 @@ def _content(value: object) -> str:
 
 
 def _first_choice(choices: object) -> Mapping[str, Any] | None:
-    """The choice that is shown: number 0, or the one without a number."""
+    """The choice that is shown: number 0, or the one without a number (text, say, is none)."""
     if not isinstance(choices, list):
         return None
     for choice in choices:
-        if isinstance(choice, Mapping) and choice.get("index") in (0, None):
-            return choice
+        if isinstance(choice, Mapping):
+            index = choice.get("index")
+            if index == 0 or not isinstance(index, (int, float)):
+                return choice
     return None
 
 

@@ -22,6 +22,7 @@ from streaming_chat.core.events import (
     UsageReported,
 )
 from streaming_chat.core.reply import Turn
+from streaming_chat.core.surrogates import SurrogateJoiner
 from streaming_chat.terminal import Output
 
 #: The name of each event that is a line; `end` is the turn.
@@ -76,7 +77,8 @@ class NDJSONRenderer:
         )
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._output.write(json.dumps(line, ensure_ascii=False) + "\n")
+        # What is no character, in a server's error message or its request id, is U+FFFD here as everywhere.
+        self._output.write(SurrogateJoiner().feed(json.dumps(line, ensure_ascii=False) + "\n"))
 
 
 def error_fields(error: ChatError | None) -> dict[str, Any] | None:

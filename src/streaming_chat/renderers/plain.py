@@ -18,8 +18,9 @@ class PlainRenderer:
     def handle(self, event: Event) -> None:
         """Write text and refusal; nothing else belongs to the answer."""
         if isinstance(event, (TextDelta, RefusalDelta)):
-            self._output.write(event.text)
+            # First, because Ctrl-C may come while the text is being written.
             self._last = event.text
+            self._output.write(event.text)
 
     def end(self, turn: Turn) -> None:  # noqa: ARG002 # the renderers' common face
         """Finish the last line."""
