@@ -309,22 +309,22 @@ HTML = b"<!doctype html><html><head><title>Welcome to nginx!</title></head><body
         ),
         pytest.param(
             [*begun("Half"), Send(frame(sse(openai_error("The engine died", kind="server_error")))), Send(LAST_FRAME)],
-            "broke the answer off: The engine died",
-            "the text so far is kept",
+            "sent an error instead of more text: The engine died",
+            "what came before it is kept",
             "Half\n",
             id="an error in the stream",
         ),
         pytest.param(
             [*begun("Half"), Send(frame(b"data: {oops\n\n")), Send(LAST_FRAME)],
             "sent an event that is not JSON",
-            "the text so far is kept",
+            "what came before it is kept",
             "Half\n",
             id="no JSON in the stream",
         ),
         pytest.param(
             [*begun("Half"), Send(frame(b"data: " + b"[" * 100_000 + b"\n\n")), Send(LAST_FRAME)],
             "sent an event that is not JSON",
-            "the text so far is kept",
+            "what came before it is kept",
             "Half\n",
             id="JSON without a bottom",
         ),
@@ -463,12 +463,13 @@ def test_wrong_use_is_told_with_its_place(world: World, arguments: list[str], er
 @pytest.mark.parametrize(
     ("toml", "error", "hint"),
     [
+        (b"model = 'a'\nparam = [1,\n", r"config\.toml is not valid TOML: .*at the end, line 2", "mend that line"),
         (b"model = 'a'\n\nsystem = b\nlocal = true", r"config\.toml is not valid TOML: .*line 3", "mend that line"),
         (b"model = 'a'\ntemprature = 1\n", r"^unknown setting 'temprature' \(in .*config\.toml, line 2\)$", "temperature"),
         (b"# nothing\ntemperature = 3\n", r"^temperature must be .*not 3 \(from .*config\.toml, line 2\)$", "0 to 2"),
         (b"system = 'gr\xfc\xdfe'\n", r"config\.toml is not UTF-8", "UTF-8"),
     ],
-    ids=["no TOML", "unknown setting", "bad value", "no UTF-8"],
+    ids=["broken off", "no TOML", "unknown setting", "bad value", "no UTF-8"],
 )
 def test_a_bad_configuration_file_is_told_with_its_line(world: World, toml: bytes, error: str, hint: str) -> None:
     world.configure("")
@@ -546,8 +547,14 @@ def test_a_closed_pipe_ends_quietly_and_cancels_the_request(world: World, server
 def test_an_answer_that_cannot_be_written_is_an_error(world: World, server: Server) -> None:
     server.play(endless)
     done = in_bash(world, server, "ask hi > /dev/full")
-    expect(done, 1, "the answer cannot be written: No space left on device", "streaming-chat history")
+    expect(done, 1, "the answer cannot be written: No space left on device", "write somewhere else")
     server.wait_for_close(server.exchanges[0])
+
+
+def test_an_answer_to_a_closed_output_is_an_error(world: World, server: Server) -> None:
+    server.play(endless)
+    done = in_bash(world, server, "ask hi >&-")
+    expect(done, 1, "the answer cannot be written: it is closed", "write somewhere else")
 
 
 # Everything else has its place in the end line of --json too ----------------------------------------------------------

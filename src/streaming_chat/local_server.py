@@ -3,7 +3,8 @@
 Strategy: a process of its own, because a crash in C must not take the chat along, and because xllamacpp holds the
 interpreter lock while it loads. One JSON line comes in on stdin, one goes out on stdout, the rest is HTTP:
 
-    in   {"file": PATH, "model": NAME, "key": KEY, "sha256": HEX or null, "threads": N or null, "context": TOKENS}
+    in   {"file": PATH, "model": NAME, "key": KEY, "sha256": HEX or null, "threads": N or null, "context": TOKENS,
+          "defaults": {NAME: VALUE of what a request leaves open: `n_predict` or a field of llama.cpp's sampling}}
     out  {"base_url": "http://127.0.0.1:PORT/v1", "model": NAME}
     or   {"error": "package" | "checksum" | "load", "message": TEXT}     and the process ends
 
@@ -111,6 +112,8 @@ def _serve(order: dict[str, Any]) -> tuple[object | None, dict[str, str]]:
     parameters.endpoint_slots = False
     parameters.endpoint_props = False
     parameters.endpoint_metrics = False
+    for name, value in order["defaults"].items():
+        setattr(parameters if name == "n_predict" else parameters.sampling, name, value)
     try:
         server = xllamacpp.Server(parameters)
     except (RuntimeError, ValueError, MemoryError) as failure:

@@ -68,6 +68,12 @@ class Session:
         value = None if text is None else parse(name, text, origin)
         self.settings = self.settings.changed(name, value, origin)
 
+    def take_back(self) -> str | None:
+        """The last prompt, to be asked again: its answer does not go along. None when there is none."""
+        if self.last_prompt is not None:
+            self._conversation.take_back(self.last_prompt)
+        return self.last_prompt
+
     def ask(self, prompt: str) -> Turn:
         """Send `prompt`, show the answer, keep the record."""
         request = self._request(prompt)

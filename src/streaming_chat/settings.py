@@ -401,8 +401,9 @@ def _parse_toml(content: bytes, path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8", "save it as UTF-8") from None
     except tomllib.TOMLDecodeError as problem:
-        # The parser's own words end in "(at line 3, column 5)".
-        raise UsageError(f"{path} is not valid TOML: {problem}", "mend that line, or move the file away") from None
+        # The parser's own words end in "(at line 3, column 5)", but for a text that breaks off.
+        where = str(problem).replace("at end of document", f"at the end, line {len(content.splitlines())}")
+        raise UsageError(f"{path} is not valid TOML: {where}", "mend that line, or move the file away") from None
 
 
 def _line_of(name: str, content: bytes) -> int:

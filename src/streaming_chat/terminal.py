@@ -35,7 +35,7 @@ class Output:
 
     @classmethod
     def of(cls, name: str, *, color: bool) -> Output:
-        """The output of the process that `sys` calls `name`; one that was closed takes everything and keeps nothing."""
+        """The output of the process that `sys` calls `name`. To one that was closed (`>&-`) nothing can be written."""
         text_stream = getattr(sys, name)
         if text_stream is None:
             return cls(None, is_terminal=False, color=False)
@@ -44,8 +44,10 @@ class Output:
 
     def write(self, text: str) -> None:
         """Write and flush. OutputClosed when nobody reads any more, OutputFailed when it cannot be written."""
-        if self._stream is None or not text:
+        if not text:
             return
+        if self._stream is None:
+            raise OutputFailed("it is closed")
         try:
             self._stream.write(text.encode(errors="replace"))
             self._stream.flush()
@@ -62,10 +64,9 @@ class Output:
 
     def _give_up(self) -> None:
         # What is still in the buffer would be tried again when the interpreter closes the stream, and fail there, loudly.
-        stream, self._stream = self._stream, None
-        if stream is not None:
+        if self._stream is not None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
+            os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
 
 

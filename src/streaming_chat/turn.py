@@ -1,8 +1,7 @@
 """run_turn(): the only streaming loop in the program.
 
 It is given a provider (where the chunks come from), renderers (who is told what happens) and a clock, and knows of none
-more than the few lines of protocol below. The clock is read before anything is shown, so that a slow terminal cannot make
-a model look slow.
+more than the few lines of protocol below. The clock is read when a chunk is there and before anything of it is shown.
 """
 
 from __future__ import annotations

@@ -47,6 +47,11 @@ class Conversation:
         head = (Message("system", system),) if system else ()
         return (*head, *self._earlier, Message("user", prompt))
 
+    def take_back(self, prompt: str) -> None:
+        """Forget the last turn if it asked for `prompt`: it is about to be asked again."""
+        if self._earlier[-2:-1] == [Message("user", prompt)]:
+            del self._earlier[-2:]
+
     def add(self, prompt: str, answer: str) -> None:
         """Keep a whole answer for the requests to come. Half an answer would mislead the model: leave it out."""
         if self.stateful:

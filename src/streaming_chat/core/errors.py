@@ -149,5 +149,5 @@ class OutputFailed(OutputClosed):
 
     def __init__(self, reason: str) -> None:
         ChatError.__init__(
-            self, f"the answer cannot be written: {reason}", "`streaming-chat history` has the text that came so far"
+            self, f"the answer cannot be written: {reason}", "make room, or write somewhere else; then ask again"
         )

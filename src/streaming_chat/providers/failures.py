@@ -89,14 +89,14 @@ def translate_construction(failure: Exception, endpoint: Endpoint) -> ChatError:
 
 
 def of_error_chunk(error: object, endpoint: Endpoint, request_id: str | None) -> ChatError:
-    """The error that an `error` object in the middle of a stream means."""
+    """The error that an `error` object in a stream, or in place of one, means."""
     message = _server_message(error, endpoint) or "the server gave no reason"
     code = _code(error)
     status = int(code) if code and re.fullmatch(r"[45]\d\d", code) else None
     kind = QuotaError if code in _QUOTA_CODES else _kind(status) if status else ServerError
     return kind(
-        f"{endpoint.host} broke the answer off: {message}",
-        "ask again; the text so far is kept",
+        f"{endpoint.host} sent an error instead of more text: {message}",
+        "ask again; what came before it is kept",
         request_id=request_id,
         code=code,
         status_code=status,
@@ -250,7 +250,7 @@ def _is_not_http(cause: BaseException) -> bool:
 
 def _cut(endpoint: Endpoint, began: bool, what: str) -> ConnectionFailed:
     if began:
-        return ConnectionCut(f"{what} in the middle of the answer", "ask again; the text so far is kept")
+        return ConnectionCut(f"{what} in the middle of the answer", "ask again; what came before it is kept")
     return ConnectionFailed(f"{what} before {endpoint.host} answered", "try again; is the server overloaded?")
 
 

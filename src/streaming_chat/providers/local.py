@@ -46,6 +46,10 @@ _RUN = "import sys; sys.path[:] = filter(None, sys.path); import runpy; runpy.ru
 #: billion parameters, and the 128 k that such models are trained on would be 16 GB before the first word.
 CONTEXT = 8192
 
+#: How SmolLM2 answers best, for what the user does not set: its authors' sampling, a penalty against the loops into which so
+#: small a model falls, and an end to those that it falls into all the same (8 s of answer). Another model knows better.
+_SMOLLM2_DEFAULTS = {"temp": 0.2, "top_p": 0.9, "penalty_repeat": 1.1, "n_predict": 1024}
+
 #: How long the end of a process may take, seconds.
 _GRACE = 0.5
 #: How long after a broken connection the process may still look alive, seconds.
@@ -162,6 +166,7 @@ class ServerProcess:
             "sha256": weights.sha256 if self._unchecked else None,
             "threads": threads,
             "context": CONTEXT,
+            "defaults": _SMOLLM2_DEFAULTS if weights.model == weights_.MODEL else {},
         }
         # Without a name, so that nothing is left behind however this program ends.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 # closed by close()

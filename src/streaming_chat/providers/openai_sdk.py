@@ -176,7 +176,7 @@ class ChunkStream:
         except _NO_JSON:
             raise _NotJSON(
                 f"{self._endpoint.host} sent an event that is not JSON",
-                "ask again; the text so far is kept",
+                "ask again; what came before it is kept",
                 request_id=self.request_id,
             ) from None
         if isinstance(chunk, dict) and chunk.get("error"):
