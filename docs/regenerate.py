@@ -1,0 +1,249 @@
+"""Brings the excerpts in README.md and docs/ up to date: `python docs/regenerate.py`.
+
+An excerpt stands between `<!-- generated: NAME -->` and `<!-- end -->`. What it says comes from the program itself: from
+running it, or from its own tables. With `--check` nothing is written, and the status is 1 when a page is stale;
+tests/test_docs.py does the same.
+
+Rule: an excerpt is the same on every machine and every Python, so help is laid out here, as Python 3.13 does it in 100
+columns. Only the layout is normalised: every word of it comes from the program.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import pty
+import re
+import runpy
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from streaming_chat.core import errors
+from streaming_chat.settings import OPTIONS, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "streaming_chat"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+
+#: The width of the help, columns.
+WIDTH = 100
+#: The column in which argparse begins an option's help, at most.
+_LATEST_COLUMN = 24
+#: Wide enough that argparse breaks no line: `_laid_out` does that.
+_WITHOUT_BREAKS = "1000"
+
+#: A line of help without an argument before it.
+_ALONE = re.compile(r" {10,}\S")
+
+_EXCERPT = re.compile(r"(?<=<!-- generated: )(?P<name>[a-z-]+)(?P<marker> -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+def regenerated(page: str) -> str:
+    """`page` with the excerpts as they should be. KeyError for an excerpt that nothing makes."""
+    return _EXCERPT.sub(lambda found: f"{found['name']}{found['marker']}\n{EXCERPTS[found['name']]()}\n\n", page)
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite what is stale, or with `--check` name it."""
+    stale = [page for page in PAGES if regenerated(page.read_text(encoding="utf-8")) != page.read_text(encoding="utf-8")]
+    for page in stale:
+        sys.stdout.write(f"{page.relative_to(ROOT)}\n")
+        if "--check" not in arguments:
+            page.write_text(regenerated(page.read_text(encoding="utf-8")), encoding="utf-8")
+    return 1 if stale and "--check" in arguments else 0
+
+
+# What the program prints
+
+
+def help_text(*command: str, columns: str = _WITHOUT_BREAKS) -> str:
+    """What `streaming-chat COMMAND --help` prints."""
+    return _run([*command, "--help"], columns=columns).stdout
+
+
+def _main_help() -> str:
+    return _block(laid_out(help_text()))
+
+
+def _history_help() -> str:
+    pages = (laid_out(help_text("history", *action)) for action in ((), ("list",), ("show",)))
+    return _block("\n".join(pages))
+
+
+def _chat_commands() -> str:
+    """What `/help` shows. The chat needs a terminal to type into; what it says of itself goes to stderr, here a pipe."""
+    inner, outer = pty.openpty()
+    try:
+        os.write(inner, b"/help\n/exit\n")
+        # Nothing is asked, so nobody needs to listen at this address.
+        done = _run(["--quiet", "--no-history", "--base-url", "http://127.0.0.1:9/v1"], stdin=outer)
+    finally:
+        os.close(inner)
+        os.close(outer)
+    return _block("\n".join(line.removeprefix("You: ") for line in done.stderr.splitlines() if "  /" in line))
+
+
+def _run(
+    arguments: list[str], *, columns: str = str(WIDTH), stdin: int = subprocess.DEVNULL
+) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory() as home:
+        environment = {
+            "HOME": home,
+            "PATH": os.environ.get("PATH", ""),
+            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONIOENCODING": "utf-8",
+            "COLUMNS": columns,
+            "TERM": "dumb",
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "streaming_chat", *arguments],
+            stdin=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            env=environment,
+            cwd=home,
+            timeout=60,
+            check=True,
+        )
+
+
+def laid_out(text: str) -> str:
+    """Help that was printed without line breaks, as Python 3.13 lays it out in `WIDTH` columns.
+
+    Python 3.12 and earlier repeat the value's name (`-m NAME, --model NAME`), which moves the column of all the help.
+    """
+    entries = list(_entries(text.splitlines()))
+    column = min(_LATEST_COLUMN, 2 + max(len(entry.invocation) for entry in entries if isinstance(entry, _Argument)))
+    lines: list[str] = []
+    for entry in entries:
+        if isinstance(entry, str):
+            lines.append(entry)
+            continue
+        help_ = textwrap.wrap(entry.help, WIDTH - 2 - column)
+        beside = help_.pop(0) if help_ and len(entry.invocation) <= column - 2 else ""
+        lines.append(f"{entry.invocation:<{column}}{beside}".rstrip())
+        lines += [" " * column + line for line in help_]
+    return "\n".join(lines) + "\n"
+
+
+class _Argument(NamedTuple):
+    """One argument as argparse lists it; `invocation` with its indentation."""
+
+    invocation: str
+    help: str
+
+
+def _entries(lines: list[str]) -> Iterator[str | _Argument]:
+    """The arguments that `lines` describe, and the lines that describe none."""
+    in_list = False
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if not line.startswith("  "):
+            # A list of arguments has a heading, and ends with a blank line.
+            in_list = line in ("positional arguments:", "options:")
+        if not in_list or not line.startswith("  "):
+            yield line
+        elif not _ALONE.match(line):
+            invocation, _, help_ = line.strip().partition("  ")
+            indentation = line[: len(line) - len(line.lstrip())]
+            # An invocation that is too long has its help below it.
+            beside = help_ or (after if _ALONE.match(after) else "")
+            yield _Argument(indentation + _as_from_3_13(invocation), beside.strip())
+
+
+def _as_from_3_13(invocation: str) -> str:
+    """`-m NAME, --model NAME` → `-m, --model NAME`."""
+    *others, last = invocation.split(", ")
+    value = last.partition(" ")[2]
+    return ", ".join([*(one.removesuffix(f" {value}") for one in others), last])
+
+
+# What the program's tables say
+
+
+def _settings() -> str:
+    rows = []
+    for name, option in OPTIONS.items():
+        flags = ", ".join(f"`{flag}{' ' + option.metavar if option.metavar else ''}`" for flag in option.flags)
+        environment = f"`{option.environment}`" if option.environment else "–"
+        rows.append((f"`{name}`", flags, environment, _built_in(name), option.help.replace("|", "\\|")))
+    return _table(("Setting", "Flag", "Environment", "Built-in", "Meaning"), rows)
+
+
+def _built_in(name: str) -> str:
+    value = getattr(Settings(), name)
+    if value is None or value == {}:
+        return "–"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def _errors() -> str:
+    """The tree in the docstring of core/errors.py."""
+    tree = (errors.__doc__ or "").split("\n\n")[1]
+    return _block(tree)
+
+
+def _modules() -> str:
+    """Every module with the first line of its docstring, by layer, the uppermost first."""
+    layers: tuple[set[str], ...] = _layers_test()["LAYERS"]
+    rows = []
+    for rank, layer in reversed(list(enumerate(layers, 1))):
+        for family in sorted(layer - {"__init__"}):
+            folder = SOURCE / family
+            paths = sorted(folder.glob("*.py")) if folder.is_dir() else [SOURCE / f"{family}.py"]
+            for path in paths:
+                name = path.relative_to(SOURCE).as_posix().removesuffix("__init__.py")
+                rows.append((str(rank), f"[`{name}`](../src/streaming_chat/{name})", _first_sentence(path)))
+    return _table(("Layer", "Module", "What it is"), rows)
+
+
+def _importers() -> str:
+    """The libraries with one importer, and when they are imported."""
+    test = _layers_test()
+    rows = (
+        (f"`{library}`", f"`{place}`", "when it is needed" if library in test["INSIDE_A_FUNCTION"] else "with its importer")
+        for library, place in test["ONE_IMPORTER"].items()
+    )
+    return _table(("Library", "Importer", "Imported"), rows)
+
+
+def _layers_test() -> dict[str, Any]:
+    """The rules for imports, from where they are checked."""
+    return runpy.run_path(str(ROOT / "tests" / "test_layers.py"))
+
+
+def _first_sentence(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    paragraph = " ".join(docstring.split("\n\n")[0].split())
+    return re.split(r"(?<=\.) ", paragraph)[0].replace("|", "\\|")
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+
+
+def _block(text: str) -> str:
+    lines = "\n".join(line.rstrip() for line in text.strip("\n").splitlines())
+    return f"```text\n{lines}\n```"
+
+
+#: Excerpt → what makes it.
+EXCERPTS: Mapping[str, Callable[[], str]] = {
+    "help": _main_help,
+    "history-help": _history_help,
+    "chat-commands": _chat_commands,
+    "settings": _settings,
+    "errors": _errors,
+    "modules": _modules,
+    "importers": _importers,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
