@@ -6,6 +6,7 @@ and does no harm; Leave ends the chat.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,8 @@ def command(
 
 def run_command(chat: Chat, line: str) -> str | None:
     """Run the command in `line`, which begins with a slash. UsageError when there is none of that name."""
-    name, _, argument = line.strip().partition(" ")
+    name, *rest = line.strip().split(maxsplit=1)
+    argument = rest[0] if rest else ""
     found = COMMANDS.get(name)
     if found is None:
         meant = nearest(name, list(COMMANDS))
@@ -70,7 +72,7 @@ def run_command(chat: Chat, line: str) -> str | None:
             f"there is no command {name}",
             f"did you mean {meant}?" if meant else "/help lists the commands; a blank before the slash makes it a message",
         )
-    return found.handler(chat, argument.strip())
+    return found.handler(chat, argument)
 
 
 @command("/help", "", "list the commands")
@@ -108,8 +110,9 @@ def _system(chat: Chat, argument: str) -> None:
 @command("/set", "[KEY [VALUE]]", "show or change a setting; without VALUE, back to the built-in one")
 def _set(chat: Chat, argument: str) -> None:
     settable = [name for name, option in OPTIONS.items() if option.is_settable]
-    name, _, value = argument.partition(" ")
-    name = name.replace("-", "_").rstrip("=")
+    # `KEY VALUE`, and `KEY=VALUE` for whoever has the habit.
+    name, value = (*re.split(r"\s*=\s*|\s+", argument, maxsplit=1), "")[:2]
+    name = name.replace("-", "_")
     if name:
         if name not in settable:
             meant = nearest(name, settable)
@@ -117,7 +120,7 @@ def _set(chat: Chat, argument: str) -> None:
                 f"{name} cannot be set in the chat",
                 f"did you mean {meant}?" if meant else f"these can: {', '.join(settable)}",
             )
-        chat.session.change(name, value.strip().lstrip("=").strip() or None)
+        chat.session.change(name, value or None)
         settable = [name]
     values = {one: getattr(chat.session.settings, one) for one in settable}
     chat.session.notices.always("\n".join(f"{one}: {'–' if value is None else value}" for one, value in values.items()))

@@ -9,6 +9,7 @@ from pathlib import Path
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
+from prompt_toolkit.filters import is_searching
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -16,15 +17,15 @@ from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from streaming_chat.commands import COMMANDS
-from streaming_chat.core.errors import ChatError
 from streaming_chat.folders import make_private
+from streaming_chat.line_reader import LineCleared
 from streaming_chat.settings import OPTIONS
 
 _HISTORY_FILE = "typed"
 
 
 class LineEditor:
-    """Reads messages. `models` names the models to choose from; it may take its time, and may fail."""
+    """Reads messages. `models` names the models to choose from; the prompt stands still for as long as it takes."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class LineEditor:
             complete_in_thread=True,
             complete_style=CompleteStyle.READLINE_LIKE,
             enable_open_in_editor=True,
+            enable_suspend=True,
             tempfile_suffix=".md",
             key_bindings=_bindings(),
             multiline=True,
@@ -60,8 +62,16 @@ class LineEditor:
         self._session.app.after_render += drawn
 
     def read(self) -> str:
-        """One message. EOFError for Ctrl-D on an empty line, KeyboardInterrupt for Ctrl-C."""
-        return self._session.prompt(self._prompt)
+        """One message. EOFError for Ctrl-D on an empty line, KeyboardInterrupt for Ctrl-C (LineCleared on a typed one)."""
+        try:
+            return self._session.prompt(self._prompt)
+        except BaseException as ending:
+            # A signal right behind the first drawing comes before the library's own clean-up is in force, and the shell
+            # would be left with bracketed paste switched on.
+            self._session.app.renderer.reset()
+            if isinstance(ending, KeyboardInterrupt) and self._session.default_buffer.text:
+                raise LineCleared from None
+            raise
 
 
 def _history(state_folder: Path | None, notice: Callable[[str], None]) -> History:
@@ -81,7 +91,8 @@ def _history(state_folder: Path | None, notice: Callable[[str], None]) -> Histor
 def _bindings() -> KeyBindings:
     bindings = KeyBindings()
 
-    @bindings.add("enter")
+    # In a search, Enter takes what was found, as everywhere where this library is.
+    @bindings.add("enter", filter=~is_searching)
     def _(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         if buffer.document.char_before_cursor == "\\" and buffer.document.is_cursor_at_the_end:
@@ -90,7 +101,7 @@ def _bindings() -> KeyBindings:
         else:
             buffer.validate_and_handle()
 
-    @bindings.add("escape", "enter")
+    @bindings.add("escape", "enter", filter=~is_searching)
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
@@ -117,10 +128,7 @@ class _ChatCompleter(Completer):
         if not blank:
             return COMMANDS
         if command == "/model":
-            try:
-                return self._models()
-            except ChatError:
-                return ()
+            return self._models()
         if command == "/set":
             return [name for name, option in OPTIONS.items() if option.is_settable]
         return ()

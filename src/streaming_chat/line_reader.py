@@ -9,6 +9,10 @@ from contextlib import suppress
 from streaming_chat.terminal import Output
 
 
+class LineCleared(KeyboardInterrupt):
+    """Ctrl-C on a line on which something had been typed."""
+
+
 class LineReader:
     """Reads messages with `input()`. A backslash at the end of a line goes on to the next.
 
@@ -20,18 +24,24 @@ class LineReader:
         self._before_first: Callable[[], None] | None = before_first
 
     def read(self) -> str:
-        """One message. EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C."""
+        """One message. EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C (LineCleared, if something had been typed)."""
         if self._before_first is not None:
             _use_readline()
             self._before_first()
             self._before_first = None
+        lines: list[str] = []
         try:
-            lines = [self._line("You: ")]
+            lines.append(self._line("You: "))
             while lines[-1].endswith("\\"):
                 lines[-1] = lines[-1][:-1]
                 lines.append(self._line("...  "))
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             self._output.write("\n")
+            raise
+        except KeyboardInterrupt:
+            self._output.write("\n")
+            if lines or _typed():
+                raise LineCleared from None
             raise
         return "\n".join(lines)
 
@@ -47,3 +57,9 @@ def _use_readline() -> None:
     """Give `input()` the arrow keys and the lines typed before, where the interpreter has it."""
     with suppress(ImportError):
         import readline  # noqa: F401 # importing it is what switches it on
+
+
+def _typed() -> str:
+    """What stood on the line when it was interrupted. Only readline knows; without it a Ctrl-C always counts."""
+    readline = sys.modules.get("readline")
+    return readline.get_line_buffer() if readline is not None else ""

@@ -16,8 +16,10 @@ from typing import Protocol
 from streaming_chat import __version__
 from streaming_chat.commands import COMMANDS, Chat, Leave, run_command
 from streaming_chat.core.errors import ChatError, OutputClosed
-from streaming_chat.line_reader import LineReader
+from streaming_chat.core.sanitize import sanitize
+from streaming_chat.line_reader import LineCleared, LineReader
 from streaming_chat.settings import OPTIONS, Settings
+from streaming_chat.signals import interruptible, no_interrupt
 
 #: A slash and a word: a path (`/etc/hosts`) or a line that begins with a blank is a message.
 _COMMAND = re.compile(r"/\w*(\s|$)")
@@ -25,12 +27,15 @@ _COMMAND = re.compile(r"/\w*(\s|$)")
 #: Settings that say how to run, not what to ask: the header leaves them to `/config`.
 _NOT_IN_HEADER = {"model", "base_url", "local", "local_model", "stateful"}
 
+#: Seconds that the prompt may stand still for the names of models. What comes later is there for the next Tab.
+_LONGEST_COMPLETION = 1.0
+
 
 class Reader(Protocol):
     """Where lines come from."""
 
     def read(self) -> str:
-        """One message. EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C."""
+        """One message. EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C (LineCleared, if something had been typed)."""
 
 
 def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
@@ -38,15 +43,24 @@ def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
     notices = chat.session.notices
     notices.line(header(chat.session.settings, chat.session.endpoint), style="dim")
     reader = _reader(chat, state_folder, color)
+    # Between two lines nothing may be hurt by a Ctrl-C more than was needed to end an answer.
+    with no_interrupt():
+        _read_and_respond(chat, reader)
+
+
+def _read_and_respond(chat: Chat, reader: Reader) -> None:
+    notices = chat.session.notices
     interrupts = 0
     while True:
         notices.line("")
         try:
-            line = reader.read()
+            with interruptible():
+                line = reader.read()
         except EOFError:
             return
-        except KeyboardInterrupt:
-            interrupts += 1
+        except KeyboardInterrupt as interrupt:
+            # "Twice" means twice in a row: whoever has typed in between wants to stay.
+            interrupts = 1 if isinstance(interrupt, LineCleared) else interrupts + 1
             if interrupts == 2:
                 return
             notices.line("(Ctrl-C again, or Ctrl-D, leaves)", style="dim")
@@ -55,7 +69,8 @@ def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
         if not line.strip():
             continue
         try:
-            _respond(chat, line)
+            with interruptible():
+                _respond(chat, line)
         except Leave:
             return
         except KeyboardInterrupt:
@@ -102,12 +117,13 @@ def _reader(chat: Chat, state_folder: Path | None, color: bool) -> Reader:
     except ImportError:
         return simple
 
-    def models() -> list[str]:
-        if not chat.model_names:
-            chat.model_names[:] = chat.session.provider.models()
-        return chat.model_names
-
-    return LineEditor(state_folder=state_folder, models=models, color=color, when_drawn=preload.start, notice=notices.notice)
+    return LineEditor(
+        state_folder=state_folder,
+        models=lambda: _model_names(chat),
+        color=color,
+        when_drawn=preload.start,
+        notice=notices.notice,
+    )
 
 
 def _preload(chat: Chat) -> None:
@@ -116,10 +132,30 @@ def _preload(chat: Chat) -> None:
         chat.session.provider.preload()
 
 
+def _model_names(chat: Chat) -> list[str]:
+    """The endpoint's models, as far as they can be had at once: whoever pressed Tab cannot type while this waits."""
+
+    def ask() -> None:
+        with suppress(ChatError):
+            chat.model_names[:] = chat.session.provider.models()
+
+    if not chat.model_names:
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(_LONGEST_COMPLETION)
+    # What cannot be shown as it is cannot be typed either.
+    return [name for name in chat.model_names if name == sanitize(name)]
+
+
 def header(settings: Settings, endpoint: str) -> str:
     """What the chat says of itself when it opens."""
     lines = [f"streaming-chat {__version__} · {settings.model} · {endpoint}"]
-    given = [f"{name} {getattr(settings, name)}" for name in OPTIONS if settings.is_set(name) and name not in _NOT_IN_HEADER]
+    default = Settings()
+    given = [
+        f"{name} {getattr(settings, name)}"
+        for name in OPTIONS
+        if getattr(settings, name) != getattr(default, name) and name not in _NOT_IN_HEADER
+    ]
     if given:
         lines.append("settings: " + " · ".join(given))
     lines.append("stateful: earlier turns go along" if settings.stateful else "stateless: every message is asked on its own")

@@ -45,7 +45,7 @@ class SessionLog:
             raise UsageError(
                 f"no log can be written into {folder}: {problem.strerror}", "choose another folder with --log-dir"
             ) from None
-        lines = [f"# {name}: {_escaped(str(value))}" for name, value in header.items()]
+        lines = [f"# {name}: {self._safe(str(value))}" for name, value in header.items()]
         self._write("\n".join([*lines, f"# start: {started.isoformat(timespec='seconds')}"]))
 
     def user(self, text: str) -> None:
@@ -79,13 +79,16 @@ class SessionLog:
             self._descriptor = None
 
     def _entry(self, kind: str, text: str) -> None:
-        self._write(f"[{self._now().isoformat(timespec='seconds')}] {kind}: {_escaped(text)}")
+        self._write(f"[{self._now().isoformat(timespec='seconds')}] {kind}: {self._safe(text)}")
+
+    def _safe(self, text: str) -> str:
+        if self._secret:
+            text = text.replace(self._secret, f"…{self._secret[-4:]}")
+        return _escaped(text)
 
     def _write(self, lines: str) -> None:
         if self._descriptor is None:
             return
-        if self._secret:
-            lines = lines.replace(self._secret, f"…{self._secret[-4:]}")
         try:
             # Unbuffered, so that a killed process loses nothing.
             os.write(self._descriptor, (lines + "\n").encode(errors="replace"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -28,16 +28,41 @@ def one_interrupt() -> Iterator[None]:
 
     So that an impatient second one does not keep an interrupted answer from being closed, marked and saved.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # Somebody wants Ctrl-C ignored: `nohup`, or a shell's background job.
-        return
 
     def first(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGINT, _nothing)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, first)
+    with _handled_by(first):
+        yield
+
+
+@contextmanager
+def no_interrupt() -> Iterator[None]:
+    """Ctrl-C does nothing, except inside `interruptible()` and `one_interrupt()`."""
+    with _handled_by(_nothing):
+        yield
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is a KeyboardInterrupt, each time."""
+    with _handled_by(signal.default_int_handler):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    previous = signal.getsignal(signal.SIGINT)
+    if previous in (signal.SIG_IGN, None):
+        yield  # Somebody wants Ctrl-C ignored: `nohup`, or a shell's background job.
+        return
+    signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, previous)
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    pass
