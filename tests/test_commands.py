@@ -199,6 +199,19 @@ def test_retry_asks_the_same_again(chat, server):
     assert server.chats[3].json["model"] == "changed"
 
 
+def test_retry_in_a_stateful_chat_takes_the_last_answer_back(chat, server):
+    server.play(answer(["zero"]), answer(["first"]), answer(["second"]), answer(["third"]))
+    screen = chat("--stateful")
+    for line in ("earlier", "a", "/retry", "b"):
+        say(screen, line)
+    assert [[one["content"] for one in request.json["messages"]] for request in server.chats] == [
+        ["earlier"],
+        ["earlier", "zero", "a"],
+        ["earlier", "zero", "a"],
+        ["earlier", "zero", "a", "second", "b"],
+    ]
+
+
 def test_timing_shows_every_figure_of_the_last_answer(chat, server):
     server.play(answer(["a", "b", "c"], delay=0.02, usage={"completion_tokens": 3}))
     screen = chat()

@@ -67,7 +67,7 @@ def test_the_header_tells_model_endpoint_settings_and_commands(chat, server):
     header = screen.text.splitlines()
     assert header[0].endswith(f" · m-1 · {server.base_url}")
     # `--retries 2` is the default.
-    assert header[1] == "settings: temperature 0.7 · top_p 1.0 · max_tokens 256 · system Be brief."
+    assert header[1] == "settings: temperature 0.7 · top_p 1 · max_tokens 256 · system Be brief."
     assert "stateless" in header[2]
     assert header[3] == "commands: " + " ".join(COMMANDS)
     assert {"/help", "/config", "/exit", "/quit", "/model", "/models", "/system", "/set", "/retry", "/timing"} <= {*COMMANDS}
@@ -502,3 +502,23 @@ def test_the_prompt_is_there_before_the_sdk_is_imported(chat, tmp_path: Path):
     screen.key("ctrl-d")
     assert screen.wait_for_exit() == 0
     assert modes_are_as_before(screen)
+
+
+@pytest.mark.parametrize("keys", ["\x04", "/exit\r"])
+def test_what_is_typed_at_any_moment_waits_for_the_prompt(chat, server, keys):
+    # Between the end of the answer and the prompt too: a moment in which the terminal must not go back to its own ways.
+    server.play(answer(["Hello"]))
+    screen = chat()
+    screen.line("hi")
+    screen.wait_for("Hello")
+    screen.send(keys)
+    assert screen.wait_for_exit() == 0
+
+
+def test_an_answer_that_is_ended_before_it_began_says_so(chat, server):
+    server.play([Hang()])
+    screen = chat()
+    screen.line("hi")
+    server.wait_for_requests(1)
+    screen.key("ctrl-c")
+    screen.wait_for("notice: interrupted before the answer began; /retry asks again")

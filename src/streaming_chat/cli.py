@@ -316,7 +316,7 @@ def _given(settings: Settings) -> dict[str, Any]:
     return {
         name: getattr(settings, name)
         for name in ("temperature", "top_p", "max_tokens", "system", "param", "stateful")
-        if settings.is_set(name)
+        if getattr(settings, name) != getattr(Settings(), name)
     }
 
 

@@ -128,14 +128,16 @@ def _set(chat: Chat, argument: str) -> None:
 
 @command("/retry", "", "ask the last question again")
 def _retry(chat: Chat, _argument: str) -> str:
-    if chat.session.last_prompt is None:
+    prompt = chat.session.take_back()
+    if prompt is None:
         raise UsageError("there is nothing to ask again", "ask something first")
-    return chat.session.last_prompt
+    return prompt
 
 
 @command("/edit", "[TEXT]", "write the message in $EDITOR")
 def _edit(chat: Chat, argument: str) -> str | None:
-    text = edit(argument)
+    with chat.session.keyboard.as_found():
+        text = edit(argument)
     if not text.strip():
         chat.session.notices.notice("nothing written, nothing sent")
         return None

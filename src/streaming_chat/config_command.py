@@ -12,7 +12,7 @@ from streaming_chat.settings import OPTIONS, Settings
 
 def config_lines(settings: Settings, files: Mapping[str, Path | None]) -> list[str]:
     """A line a setting: name, value, origin; then the files, by what they are for."""
-    rows = [(name, _shown(getattr(settings, name)), settings.origin(name)) for name in OPTIONS]
+    rows = [(name, shown(getattr(settings, name)), settings.origin(name)) for name in OPTIONS]
     rows.append(("api_key", masked(settings.api_key), settings.origin("api_key") if settings.api_key else "not set"))
     name_width = max(len(name) for name, _, _ in rows)
     value_width = min(40, max(len(value) for _, value, _ in rows))
@@ -44,7 +44,8 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as a person would write it."""
     if value is None or value == {}:
         return "–"
     if isinstance(value, bool):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from streaming_chat.terminal import Output
+from streaming_chat.terminal import Keyboard, Output
 
 
 class LineCleared(KeyboardInterrupt):
@@ -19,8 +19,9 @@ class LineReader:
     `before_first` is called once, right before the first prompt.
     """
 
-    def __init__(self, output: Output, *, before_first: Callable[[], None]) -> None:
+    def __init__(self, output: Output, keyboard: Keyboard, *, before_first: Callable[[], None]) -> None:
         self._output = output
+        self._keyboard = keyboard
         self._before_first: Callable[[], None] | None = before_first
 
     def read(self) -> str:
@@ -31,10 +32,11 @@ class LineReader:
             self._before_first = None
         lines: list[str] = []
         try:
-            lines.append(self._line("You: "))
-            while lines[-1].endswith("\\"):
-                lines[-1] = lines[-1][:-1]
-                lines.append(self._line("...  "))
+            with self._keyboard.as_found():
+                lines.append(self._line("You: "))
+                while lines[-1].endswith("\\"):
+                    lines[-1] = lines[-1][:-1]
+                    lines.append(self._line("...  "))
         except EOFError:
             self._output.write("\n")
             raise

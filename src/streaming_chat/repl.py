@@ -15,6 +15,7 @@ from typing import Protocol
 
 from streaming_chat import __version__
 from streaming_chat.commands import COMMANDS, Chat, Leave, run_command
+from streaming_chat.config_command import shown
 from streaming_chat.core.errors import ChatError, OutputClosed
 from streaming_chat.core.sanitize import sanitize
 from streaming_chat.line_reader import LineCleared, LineReader
@@ -22,7 +23,7 @@ from streaming_chat.settings import OPTIONS, Settings
 from streaming_chat.signals import interruptible, no_interrupt
 
 #: A slash and a word: a path (`/etc/hosts`) or a line that begins with a blank is a message.
-_COMMAND = re.compile(r"/\w*(\s|$)")
+_COMMAND = re.compile(r"/[^\s/]*(\s|$)")
 
 #: Settings that say how to run, not what to ask: the header leaves them to `/config`.
 _NOT_IN_HEADER = {"model", "base_url", "local", "local_model", "stateful"}
@@ -43,8 +44,8 @@ def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
     notices = chat.session.notices
     notices.line(header(chat.session.settings, chat.session.endpoint), style="dim")
     reader = _reader(chat, state_folder, color)
-    # Between two lines nothing may be hurt by a Ctrl-C more than was needed to end an answer.
-    with no_interrupt():
+    # Between two lines nothing may be hurt by a Ctrl-C more than was needed to end an answer, and keys wait for the prompt.
+    with no_interrupt(), chat.session.keyboard.silent():
         _read_and_respond(chat, reader)
 
 
@@ -109,7 +110,7 @@ def _reader(chat: Chat, state_folder: Path | None, color: bool) -> Reader:
     # The SDK takes half a second to import. It does so while the user reads the header and types.
     preload = threading.Thread(target=_preload, args=(chat,), daemon=True)
     notices = chat.session.notices
-    simple = LineReader(notices.output, before_first=preload.start)
+    simple = LineReader(notices.output, chat.session.keyboard, before_first=preload.start)
     if not chat.session.output.is_terminal or os.environ.get("TERM") == "dumb":
         return simple
     try:
@@ -152,7 +153,7 @@ def header(settings: Settings, endpoint: str) -> str:
     lines = [f"streaming-chat {__version__} · {settings.model} · {endpoint}"]
     default = Settings()
     given = [
-        f"{name} {getattr(settings, name)}"
+        f"{name} {shown(getattr(settings, name))}"
         for name in OPTIONS
         if getattr(settings, name) != getattr(default, name) and name not in _NOT_IN_HEADER
     ]

@@ -17,7 +17,7 @@ from streaming_chat.renderers.status import StatusRenderer
 from streaming_chat.session_log import SessionLog
 from streaming_chat.settings import Settings, parse
 from streaming_chat.signals import one_interrupt
-from streaming_chat.terminal import Output, silent_keys
+from streaming_chat.terminal import Keyboard, Output
 from streaming_chat.turn import Provider, Renderer, run_turn
 
 
@@ -55,6 +55,7 @@ class Session:
         self.output = output
         self.notices = notices
         self.log = log
+        self.keyboard = Keyboard()
         self.last_turn: Turn | None = None
         self.last_prompt: str | None = None
         self._history = history
@@ -81,7 +82,7 @@ class Session:
         if self.log:
             self.log.user(prompt)
         renderers = self._renderers(request)
-        with one_interrupt(), silent_keys():
+        with one_interrupt(), self.keyboard.silent():
             turn = run_turn(request, self.provider, renderers, retries=self.settings.retries)
         self.last_turn = turn
         if turn.outcome is Outcome.COMPLETE:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from streaming_chat.core.errors import OutputClosed, OutputFailed
 
@@ -75,27 +75,55 @@ def color_wanted(environment: Mapping[str, str], *, no_color: bool) -> bool:
     return not no_color and environment.get("TERM", "") != "dumb"
 
 
-@contextmanager
-def silent_keys() -> Iterator[None]:
-    """Keys pressed while an answer streams are not echoed into it; they wait for the next prompt.
+class Keyboard:
+    """What the terminal does with keys. Where standard input is no terminal, nothing happens."""
 
-    The terminal is left as it was found. Where standard input is no terminal, nothing happens.
-    """
+    def __init__(self) -> None:
+        self._found = _terminal_attributes()
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Keys are not echoed into what is being written; they wait for the next prompt. Ctrl-C stays a signal."""
+        if self._found is None:
+            yield
+            return
+        import termios
+
+        silent = [*self._found]
+        # Without ICANON too: a Ctrl-D would otherwise be eaten by the line discipline.
+        silent[3] &= ~(termios.ECHO | termios.ICANON)
+        with _attributes(silent):
+            yield
+
+    @contextmanager
+    def as_found(self) -> Iterator[None]:
+        """Keys are treated as before the program began: for another program, or for a line that the system edits."""
+        if self._found is None:
+            yield
+            return
+        with _attributes(self._found):
+            yield
+
+
+def _terminal_attributes() -> list[Any] | None:
     try:
         import termios
     except ImportError:  # Windows
-        yield
-        return
+        return None
     try:
-        found = termios.tcgetattr(0)
+        return termios.tcgetattr(0)
     except (termios.error, OSError):
-        yield
-        return
-    silent = [*found]
-    # Without ICANON too: a Ctrl-D would otherwise be eaten by the line discipline. Ctrl-C stays a signal (ISIG).
-    silent[3] = found[3] & ~(termios.ECHO | termios.ICANON)
+        return None
+
+
+@contextmanager
+def _attributes(attributes: list[Any]) -> Iterator[None]:
+    import termios
+
+    before = termios.tcgetattr(0)
     try:
-        termios.tcsetattr(0, termios.TCSADRAIN, silent)
+        # Not TCSAFLUSH: what was typed ahead is kept.
+        termios.tcsetattr(0, termios.TCSADRAIN, attributes)
         yield
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, found)
+        termios.tcsetattr(0, termios.TCSADRAIN, before)

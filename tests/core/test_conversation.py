@@ -64,3 +64,14 @@ def test_the_prompt_is_what_the_user_said_last(messages: tuple[Message, ...], pr
 def test_a_request_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         ChatRequest("m", ()).model = "n"  # type: ignore[misc]
+
+
+def test_only_the_last_turn_can_be_taken_back_and_only_by_its_own_prompt() -> None:
+    conversation = Conversation(stateful=True)
+    conversation.add("a", "A")
+    conversation.add("b", "B")
+    conversation.take_back("a")
+    assert len(conversation.next_messages("c", None)) == 5
+    conversation.take_back("b")
+    assert [message.content for message in conversation.next_messages("c", None)] == ["a", "A", "c"]
+    Conversation().take_back("a")

@@ -50,6 +50,8 @@ class StatusRenderer:
             self._notices.error(turn.error)
         elif turn.outcome in EXPLANATIONS:
             message, hint = EXPLANATIONS[turn.outcome]
+            if turn.outcome is Outcome.INTERRUPTED and not turn.text:
+                message = "interrupted before the answer began"
             if turn.finish_reason and turn.finish_reason != "stop":
                 message += f" (finish_reason: {turn.finish_reason})"
             if self._in_chat:
