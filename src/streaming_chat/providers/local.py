@@ -48,7 +48,7 @@ CONTEXT = 8192
 
 #: How SmolLM2 answers best, for what the user does not set: its authors' sampling, a penalty against the loops into which so
 #: small a model falls, and an end to those that it falls into all the same (8 s of answer). Another model knows better.
-_SMOLLM2_DEFAULTS = {"temp": 0.2, "top_p": 0.9, "penalty_repeat": 1.1, "n_predict": 1024}
+_SMOLLM2_DEFAULTS = {"temp": 0.2, "top_p": 0.9, "penalty_repeat": 1.05, "n_predict": 1024}
 
 #: How long the end of a process may take, seconds.
 _GRACE = 0.5
