@@ -11,6 +11,8 @@ import re
 import threading
 from contextlib import suppress
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Protocol
 
 from streaming_chat import __version__
@@ -42,7 +44,9 @@ class Reader(Protocol):
 def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
     """Talk until the user leaves. `state_folder` keeps the typed lines; None keeps none."""
     notices = chat.session.notices
-    notices.line(header(chat.session.settings, chat.session.endpoint), style="dim")
+    for line in header(chat.session.settings, chat.session.endpoint):
+        # Between words, where the terminal would break inside one.
+        notices.line(fill(line, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False), style="dim")
     reader = _reader(chat, state_folder, color)
     # Between two lines nothing may be hurt by a Ctrl-C more than was needed to end an answer, and keys wait for the prompt.
     with no_interrupt(), chat.session.keyboard.silent():
@@ -148,8 +152,8 @@ def _model_names(chat: Chat) -> list[str]:
     return [name for name in chat.model_names if name == sanitize(name)]
 
 
-def header(settings: Settings, endpoint: str) -> str:
-    """What the chat says of itself when it opens."""
+def header(settings: Settings, endpoint: str) -> list[str]:
+    """What the chat says of itself when it opens, in lines."""
     lines = [f"streaming-chat {__version__} · {settings.model} · {endpoint}"]
     default = Settings()
     given = [
@@ -161,4 +165,4 @@ def header(settings: Settings, endpoint: str) -> str:
         lines.append("settings: " + " · ".join(given))
     lines.append("stateful: earlier turns go along" if settings.stateful else "stateless: every message is asked on its own")
     lines.append("commands: " + " ".join(COMMANDS))
-    return "\n".join(lines)
+    return lines
