@@ -224,6 +224,28 @@ def _first_sentence(path: Path) -> str:
     return re.split(r"(?<=\.) ", paragraph)[0].replace("|", "\\|")
 
 
+def _wire() -> str:
+    """What servers send and what becomes of it, from the cases that tests/test_wire.py plays."""
+    tests = str(ROOT / "tests")
+    if tests not in sys.path:
+        sys.path.append(tests)
+    from wire_cases import CASES
+
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for case in CASES:
+        does = f"{case.does} Status {case.status}." if case.status else case.does
+        sent = f"`{case.excerpt}`".replace("|", "\\|")
+        groups.setdefault(case.group, []).append((sent, _linked(case.source), does, f"`{case.name}`"))
+    head = ("What is sent", "Who sends it", "What this program does", "Test")
+    return "\n\n".join(f"### {group}\n\n{_table(head, rows)}" for group, rows in groups.items())
+
+
+def _linked(source: str) -> str:
+    """`owner/name#7` and `title <https://…>` as links; before them may stand whose bytes they are, and a colon."""
+    source = re.sub(r"([\w.-]+/[\w.-]+)#(\d+)", r"[\g<0>](https://github.com/\1/issues/\2)", source)
+    return re.sub(r"(^|: )([^:]+) <(https://.+)>", r"\1[\2](\3)", source)
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
@@ -242,6 +264,7 @@ EXCERPTS: Mapping[str, Callable[[], str]] = {
     "errors": _errors,
     "modules": _modules,
     "importers": _importers,
+    "wire": _wire,
 }
 
 

@@ -13,7 +13,7 @@ from contextlib import closing
 import pytest
 
 from conftest import KEY
-from server import Gate, Send, Server, answer, chunk, frame, head, models, sse
+from server import Gate, Send, Server, answer, chunk, frame, head, http_error, models, sse
 from streaming_chat import __version__
 from streaming_chat.history import History
 
@@ -295,3 +295,99 @@ def test_help_and_version_do_not_import_the_sdk(world):
         assert b"streaming_chat.cli" in done.stderr
         assert b" openai" not in done.stderr
         assert b"prompt_toolkit" not in done.stderr
+
+
+def test_a_key_does_not_travel_in_the_open_unless_told_to(world):
+    env = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://public.invalid/v1"}
+    done = world.run("hi", env=env)
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("error: the key would travel to public.invalid over http://")
+    assert world.run("hi", "--insecure-http", env=env).returncode == 5
+    assert world.run("hi", env={**env, "OPENAI_API_KEY": ""}).returncode == 5
+
+
+def test_reasoning_is_apart_from_the_answer_and_never_in_a_pipe(ask, chat, server):
+    deltas = [chunk(delta={"reasoning_content": "I wonder"}), chunk("<think>aloud</think>\n\nYes")]
+    steps = [Send(head()), *[Send(frame(sse(one))) for one in deltas], *answer([])[1:]]
+    server.play(steps)
+    assert ask("hi").stdout == b"Yes\n"
+    screen = chat()
+    screen.line("hi")
+    screen.wait_for("I wonderaloud\nYes\n(first token:")
+    screen.line("/set reasoning hide")
+    screen.wait_for("reasoning: hide")
+    screen.line("hi")
+    screen.wait_for("Assistant (streaming...):\nYes\n(first token:")
+
+
+@pytest.mark.parametrize("arguments", [["history", "show", "1"], ["history"], ["models"], ["config"]])
+def test_commands_end_quietly_when_nobody_reads(ask, world, server, arguments):
+    ask("hi")
+    script = 'trap "" PIPE; "$@" | true; echo "${PIPESTATUS[0]}"'
+    program = ["bash", "-c", script, "bash", sys.executable, "-m", "streaming_chat", *arguments]
+    env = {**world.environment, "OPENAI_BASE_URL": server.base_url}
+    done = subprocess.run(program, capture_output=True, env=env, cwd=world.folder, check=False, timeout=30)
+    assert done.stderr == b""
+    assert done.stdout.split()[-1] in (b"141", b"0")  # 0 where `true` was slower than the few bytes
+
+
+def test_a_deleted_working_folder_is_no_obstacle(world, server):
+    script = 'mkdir gone && cd gone && rmdir ../gone && "$@"'
+    program = ["bash", "-c", script, "bash", sys.executable, "-m", "streaming_chat", "hi", "--quiet"]
+    env = {**world.environment, "OPENAI_BASE_URL": server.base_url}
+    done = subprocess.run(program, capture_output=True, env=env, cwd=world.folder, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (0, b"Hello, world!\n"), done.stderr
+
+
+def test_what_json_does_not_have_is_text_or_an_error(ask, server, world):
+    ask("hi", "--param", "x=NaN")
+    assert server.chats[0].json["x"] == "NaN"
+    world.configure("[param]\nd = 2020-01-01\n")
+    done = ask("hi")
+    assert done.returncode == 2
+    assert "error: param has a value that JSON does not have" in done.stderr.decode()
+
+
+def test_a_key_that_a_server_repeats_is_nowhere(ask, server, world):
+    server.play(
+        answer([f"your key is {KEY}"], headers={"x-request-id": KEY}, model=KEY),
+        http_error(401, {"error": {"message": f"bad {KEY}"}}, {"x-request-id": KEY}),
+    )
+    for _ in range(2):
+        done = ask("hi", "--json", "--log-dir", "logs")
+        assert KEY.encode() not in done.stdout + done.stderr
+    for file in (world.state / "history.db", *(world.folder / "logs").iterdir()):
+        assert KEY.encode() not in file.read_bytes(), file
+
+
+def test_tool_calls_are_shown_beside_a_pipe(ask, server):
+    call = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "rain", "arguments": '{"a": 1}'}}]}
+    ends = [chunk(delta=call), chunk(finish_reason="tool_calls"), "[DONE]"]
+    server.play([Send(head()), *[Send(frame(sse(one))) for one in ends]])
+    done = ask("hi")
+    assert (done.returncode, done.stdout) == (7, b"")
+    assert '[the model calls rain] {"a": 1}' in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ({"message": "too long", "type": "invalid_request_error", "code": "context_length_exceeded"}, 8),
+        ({"message": "slow down", "code": "rate_limit_exceeded"}, 4),
+        ({"message": "who?", "code": 401}, 3),
+        ({"message": "no money", "code": "insufficient_quota"}, 4),
+    ],
+)
+def test_an_error_inside_a_stream_has_the_status_of_its_kind(ask, server, error, status):
+    server.play([Send(head()), Send(frame(sse({"error": error})))])
+    done = ask("hi", "--retries", "0")
+    assert done.returncode == status, done.stderr
+    assert len(server.chats) == 1
+
+
+def test_a_proxy_that_is_not_there_is_named(world):
+    env = {"http_proxy": "http://me:secret@127.0.0.1:1", "OPENAI_BASE_URL": "http://example.test/v1"}
+    done = world.run("hi", env=env)
+    assert done.returncode == 5
+    assert done.stderr.decode().startswith("error: the proxy 127.0.0.1:1 cannot be reached\n")
+    assert "secret" not in done.stderr.decode()

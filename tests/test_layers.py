@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "streaming_chat"
 LAYERS = (
     {"core", "__init__"},
     {"values", "terminal", "folders", "signals"},
-    {"settings", "notices", "turn", "line_reader"},
+    {"settings", "notices", "turn", "line_reader", "adaptations"},
     {"renderers", "providers", "history", "local_server"},
     {"session_log", "config_command", "history_command", "editor"},
     {"session"},

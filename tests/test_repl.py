@@ -522,3 +522,35 @@ def test_an_answer_that_is_ended_before_it_began_says_so(chat, server):
     server.wait_for_requests(1)
     screen.key("ctrl-c")
     screen.wait_for("notice: interrupted before the answer began; /retry asks again")
+
+
+def test_a_paste_while_an_answer_streams_stays_one_message(chat, server):
+    go = threading.Event()
+    steps = answer(["one ", "two"])
+    first = next(number for number, step in enumerate(steps) if b"one" in getattr(step, "data", b""))
+    server.play([*steps[: first + 1], Gate(go), *steps[first + 1 :]], answer(["three"]))
+    screen = chat()
+    screen.line("hi")
+    screen.wait_for("one")
+    screen.paste("first\nsecond\nthird")
+    go.set()
+    screen.wait_for("...  third")
+    assert len(server.chats) == 1
+    screen.key("enter")
+    screen.wait_for("three")
+    assert server.chats[1].json["messages"] == [{"role": "user", "content": "first\nsecond\nthird"}]
+
+
+def test_the_embedded_models_name_cannot_be_changed_in_the_chat(world):
+    screen = world.screen("--local")
+    screen.wait_for("You:")
+    screen.line("/model gpt-4o")
+    screen.wait_for("error: the embedded model is the only one here")
+
+
+def test_what_is_typed_in_an_ascii_locale_arrives(chat, server):
+    server.play(answer(["ok"]))
+    screen = chat(env={"PYTHONIOENCODING": "ascii"})
+    screen.line("héllo 日本")
+    screen.wait_for("ok")
+    assert server.chats[0].json["messages"][0]["content"] == "héllo 日本"

@@ -127,6 +127,9 @@ def test_a_key_is_not_in_the_representation_of_the_settings(layers):
         ("base_url", "http://host:99999/v1", "base_url must be an address such as"),
         ("base_url", "http://ho st/v1", "base_url must be an address such as"),
         ("base_url", "http://me:secret@host/v1", "base_url must not hold a user name or password"),
+        ("base_url", "http://host/v1/chat/completions", "base_url must end before /chat/completions: http://host/v1"),
+        ("base_url", "http://host/v1?key=secret", "base_url must not have a part behind ? or #"),
+        ("reasoning", "maybe", "reasoning must be show or hide, not 'maybe'"),
         ("api_key_env", "sk-abcd1234", "api_key_env must be the name of an environment variable"),
         ("param", "seed", "param must be KEY=VALUE, not 'seed'"),
         ("param", "stream=false", "param cannot change 'stream'"),
@@ -219,6 +222,18 @@ def test_a_dotenv_that_is_not_text_is_a_notice(layers):
     (layers.folder / "work" / ".env").write_bytes(b"OPENAI_API_KEY=\xff\xfe\n")
     assert layers().api_key is None
     assert layers.notices == [f"{layers.folder / 'work' / '.env'} is not read: it is not UTF-8"]
+
+
+def test_a_dotenv_of_another_user_is_not_read(layers):
+    file = layers.folder / "work" / ".env"
+    file.write_text("OPENAI_API_KEY=sk-file\nOPENAI_BASE_URL=http://elsewhere.test/v1\n")
+    try:
+        os.chown(file, os.getuid() + 1, -1)
+    except PermissionError:
+        pytest.skip("only root can give a file away")
+    settings = layers()
+    assert (settings.api_key, settings.base_url, settings.dotenv_file) == (None, "https://api.openai.com/v1", None)
+    assert layers.notices == [f"{file} is not read: it belongs to another user"]
 
 
 def test_a_changed_setting_has_its_own_origin_and_can_go_back(layers):

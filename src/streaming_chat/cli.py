@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from streaming_chat import __version__
+from streaming_chat.adaptations import Adaptations
 from streaming_chat.config_command import config_json, config_lines
 from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, OutputClosed, OutputFailed, UsageError
 from streaming_chat.core.sanitize import sanitize
@@ -42,7 +44,7 @@ commands:
   A prompt that begins with such a word goes behind `--`.
 
 settings come from flags, the environment, .env (the nearest one upward), config.toml, in this order.
-The key is read from OPENAI_API_KEY. Without a key, the embedded model answers.
+The key is read from OPENAI_API_KEY, or the variable that --api-key-env names. Without a key, the embedded model answers.
 
 exit status:
   0 the whole answer  1 unexpected  2 usage or settings  3 credentials  4 rate limit or quota  5 connection or server
@@ -130,7 +132,7 @@ class _Program:
         self._notices = _notices(no_color="no_color" in flags, quiet="quiet" in flags)
         self._config_file = config_folder() / CONFIG_FILE_NAME
         self._settings = load(
-            flags, os.environ, folder=Path.cwd(), config_file=self._config_file, notice=self._notices.notice
+            flags, os.environ, folder=_working_folder(), config_file=self._config_file, notice=self._notices.notice
         )
         self._notices = _notices(no_color=self._settings.no_color, quiet=self._settings.quiet)
         self._output = Output.of("stdout", color=color_wanted(os.environ, no_color=self._settings.no_color))
@@ -146,8 +148,12 @@ class _Program:
         if command == "history":
             from streaming_chat.history_command import history_command
 
+            as_json = ["--json"] if self._settings.json else []
             return history_command(
-                self._command_arguments, path=self._history_path, out=sys.stdout, terminal=self._output.is_terminal
+                [*self._command_arguments, *as_json],
+                path=self._history_path,
+                out=self._output,
+                terminal=self._output.is_terminal,
             )
         handlers: dict[str, Callable[[], int]] = {"models": self._models, "config": self._config}
         if command not in handlers:
@@ -164,10 +170,11 @@ class _Program:
 
     def _config(self) -> int:
         files = self._files(None)
+        adapted = self._adaptations(self._settings.base_url).known(self._settings.model)
         if self._settings.json:
-            self._output.write(config_json(self._settings, files) + "\n")
+            self._output.write(config_json(self._settings, files, adapted) + "\n")
         else:
-            text = "\n".join(config_lines(self._settings, files))
+            text = "\n".join(config_lines(self._settings, files, adapted))
             self._output.write((sanitize(text) if self._output.is_terminal else text) + "\n")
         return ExitStatus.COMPLETE
 
@@ -177,6 +184,9 @@ class _Program:
             names = provider.models()
         finally:
             provider.close()
+        if self._settings.json:
+            self._output.write(json.dumps(names) + "\n")
+            return ExitStatus.COMPLETE
         for name in names:
             self._output.write((sanitize(name) if self._output.is_terminal else name) + "\n")
         return ExitStatus.COMPLETE
@@ -246,34 +256,44 @@ class _Program:
             notices=self._notices,
             history=history,
             log=log,
+            adaptations=self._adaptations(endpoint),
+            model_is_fixed=endpoint != settings.base_url,
             in_chat=in_chat,
         )
 
     def _connect(self) -> tuple[Any, str, Settings]:
         """The provider, how its endpoint is called, and the settings with the model that it serves."""
         settings = self._settings
-        if not (settings.local or settings.local_model):
+        local = settings.local or settings.local_model is not None
+        if not local:
             if settings.api_key or urlsplit(settings.base_url).hostname != _OPENAI_HOST:
                 return self._openai(), settings.base_url, settings
             self._allow_embedded_model()
-        elif settings.origin("model") == "--model":
-            self._notices.notice(f"--model {settings.model} is not used: the embedded model answers")
+        for name, flag in (("model", "--model"), ("base_url", "--base-url")):
+            if local and settings.origin(name) == flag:
+                self._notices.notice(f"{flag} {getattr(settings, name)} is not used: the embedded model answers")
         from streaming_chat.providers.local import LocalProvider
 
-        local = LocalProvider(
+        provider = LocalProvider(
             model_file=settings.local_model,
             threads=settings.local_threads,
             timeout=settings.timeout,
             state_folder=state_folder(),
         )
-        local.start()
-        return local, local.endpoint, settings.changed("model", local.model, "the embedded model")
+        provider.start()
+        return provider, provider.endpoint, settings.changed("model", provider.model, "the embedded model")
 
     def _openai(self) -> Any:
         from streaming_chat.providers.openai_sdk import OpenAISDK
 
         settings = self._settings
-        return OpenAISDK(settings.base_url, settings.api_key, settings.timeout, key_variable=settings.api_key_env)
+        provider = OpenAISDK(settings.base_url, settings.api_key, settings.timeout, key_variable=settings.api_key_env)
+        if settings.api_key and provider.endpoint.is_exposed and not settings.insecure_http:
+            raise UsageError(
+                f"the key would travel to {provider.endpoint.host} over http://, where others can read it",
+                "use https:// in --base-url; --insecure-http sends it all the same",
+            )
+        return provider
 
     def _allow_embedded_model(self) -> None:
         """Without a key: say that the embedded model answers, or CredentialsError where it must not or cannot."""
@@ -293,6 +313,9 @@ class _Program:
         self._notices.notice(
             f"{variable} is not set: a small embedded model answers on this machine. For OpenAI: export {variable}=sk-…"
         )
+
+    def _adaptations(self, endpoint: str) -> Adaptations:
+        return Adaptations(None if self._settings.no_history else state_folder() / "adaptations.json", endpoint)
 
     @property
     def _color(self) -> bool:
@@ -325,6 +348,14 @@ def _notices(*, no_color: bool, quiet: bool) -> Notices:
         Output.of("stderr", color=color_wanted(os.environ, no_color=no_color or bool(os.environ.get("NO_COLOR")))),
         quiet=quiet,
     )
+
+
+def _working_folder() -> Path:
+    """The working folder; the root where it has been deleted, which holds no `.env` either."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path("/")
 
 
 def _text(argument: str) -> str:

@@ -17,6 +17,7 @@ from streaming_chat.editor import edit
 from streaming_chat.renderers.status import timing_lines
 from streaming_chat.session import Session
 from streaming_chat.settings import OPTIONS, nearest
+from streaming_chat.signals import no_interrupt
 
 
 class Leave(Exception):  # not an error: the user wants to go
@@ -67,11 +68,13 @@ def run_command(chat: Chat, line: str) -> str | None:
     argument = rest[0] if rest else ""
     found = COMMANDS.get(name)
     if found is None:
-        meant = nearest(name, list(COMMANDS))
+        meant = nearest(name.lower(), list(COMMANDS))
         raise UsageError(
             f"there is no command {name}",
             f"did you mean {meant}?" if meant else "/help lists the commands; a blank before the slash makes it a message",
         )
+    if argument and not found.arguments:
+        raise UsageError(f"{name} takes no arguments", f"a blank before the slash makes a message of it: {name} {argument}")
     return found.handler(chat, argument)
 
 
@@ -84,7 +87,9 @@ def _help(chat: Chat, _argument: str) -> None:
 
 @command("/config", "", "show every setting and where it came from")
 def _config(chat: Chat, _argument: str) -> None:
-    chat.session.notices.always("\n".join(config_lines(chat.session.settings, chat.files)))
+    session = chat.session
+    adapted = session.adaptations.known(session.settings.model)
+    session.notices.always("\n".join(config_lines(session.settings, chat.files, adapted)))
 
 
 @command("/model", "[NAME]", "show or change the model")
@@ -136,7 +141,8 @@ def _retry(chat: Chat, _argument: str) -> str:
 
 @command("/edit", "[TEXT]", "write the message in $EDITOR")
 def _edit(chat: Chat, argument: str) -> str | None:
-    with chat.session.keyboard.as_found():
+    # Ctrl-C is the editor's own then.
+    with chat.session.keyboard.as_found(), no_interrupt():
         text = edit(argument)
     if not text.strip():
         chat.session.notices.notice("nothing written, nothing sent")

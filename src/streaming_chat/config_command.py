@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from streaming_chat.core.adaptation import ADAPTATIONS
 from streaming_chat.settings import OPTIONS, Settings
 
 
-def config_lines(settings: Settings, files: Mapping[str, Path | None]) -> list[str]:
-    """A line a setting: name, value, origin; then the files, by what they are for."""
+def config_lines(settings: Settings, files: Mapping[str, Path | None], adapted: Sequence[str]) -> list[str]:
+    """A line a setting: name, value, origin; then the files, by what they are for, and how the model was adapted to."""
     rows = [(name, shown(getattr(settings, name)), settings.origin(name)) for name in OPTIONS]
     rows.append(("api_key", masked(settings.api_key), settings.origin("api_key") if settings.api_key else "not set"))
     name_width = max(len(name) for name, _, _ in rows)
@@ -19,10 +20,11 @@ def config_lines(settings: Settings, files: Mapping[str, Path | None]) -> list[s
     lines = [f"{name:<{name_width}}  {value:<{value_width}}  {origin}".rstrip() for name, value, origin in rows]
     lines.append("")
     lines += [f"{name:<{name_width}}  {path or 'none'}" for name, path in files.items()]
+    lines += [f"{'adapted':<{name_width}}  {ADAPTATIONS[name].says}" for name in adapted if name in ADAPTATIONS]
     return lines
 
 
-def config_json(settings: Settings, files: Mapping[str, Path | None]) -> str:
+def config_json(settings: Settings, files: Mapping[str, Path | None], adapted: Sequence[str]) -> str:
     """The same as one JSON object."""
     table: dict[str, Any] = {
         name: {"value": _plain(getattr(settings, name)), "origin": settings.origin(name)} for name in OPTIONS
@@ -32,6 +34,7 @@ def config_json(settings: Settings, files: Mapping[str, Path | None]) -> str:
         "origin": settings.origin("api_key") if settings.api_key else None,
     }
     table["files"] = {name: str(path) if path else None for name, path in files.items()}
+    table["adapted"] = list(adapted)
     return json.dumps(table, indent=2, ensure_ascii=False)
 
 

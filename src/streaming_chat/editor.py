@@ -27,4 +27,7 @@ def edit(text: str) -> str:
             raise UsageError(
                 f"the editor {editor!r} ended with status {status}; nothing is sent", "set EDITOR, or save and leave it"
             )
-        return file.read_text(encoding="utf-8", errors="replace")
+        try:
+            return file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            raise UsageError("the editor left no file: nothing is sent", "save it, and leave the editor") from None

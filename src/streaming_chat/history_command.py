@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn, Protocol
 
 from streaming_chat.core.errors import ExitStatus, UsageError
 from streaming_chat.core.sanitize import sanitize
@@ -26,6 +26,8 @@ from streaming_chat.values import one_or_more
 
 #: Turns that a list shows unless `--limit` says otherwise.
 LIMIT = 20
+#: How much of a prompt a list shows where there is no terminal to say how much fits.
+PROMPT_CHARACTERS = 200
 
 #: Columns of a terminal that a model's name may take in a list: the prompt needs the room more.
 MODEL_COLUMNS = 20
@@ -33,7 +35,7 @@ MODEL_COLUMNS = 20
 SPEAKERS = {"system": "System", "user": "You", "assistant": "Assistant"}
 
 
-def history_command(arguments: list[str], *, path: Path, out: TextIO, terminal: bool) -> int:
+def history_command(arguments: list[str], *, path: Path, out: Writable, terminal: bool) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
     `terminal` says whether `out` is one. Raises ChatError when the arguments are wrong, when there is no such turn, and
@@ -43,7 +45,7 @@ def history_command(arguments: list[str], *, path: Path, out: TextIO, terminal: 
     # Reading has nothing to notice: what fails is raised.
     with closing(History(path, notice=lambda _: None)) as history:
         lines = _show(history, options, terminal) if options.action == "show" else _list(history, options, terminal)
-    out.writelines(line + "\n" for line in lines)
+    out.write("".join(line + "\n" for line in lines))
     return ExitStatus.COMPLETE
 
 
@@ -72,6 +74,13 @@ def _number(text: str) -> int:
         return one_or_more(text)
     except ValueError as problem:
         raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+class Writable(Protocol):
+    """Where the text goes."""
+
+    def write(self, text: str, /) -> object:
+        """Write `text`."""
 
 
 def _list(history: History, options: argparse.Namespace, terminal: bool) -> list[str]:
@@ -152,7 +161,7 @@ def _end(turn: StoredTurn) -> str:
 
 
 def _table(turns: Sequence[TurnSummary], columns: int | None) -> list[str]:
-    """A line for each of `turns`, at most `columns` wide; None for a pipe, where nothing is cut or sanitised."""
+    """A line for each of `turns`, at most `columns` wide; None for a pipe, where only the prompt is cut."""
     rows = [
         (
             str(turn.number),
@@ -160,7 +169,7 @@ def _table(turns: Sequence[TurnSummary], columns: int | None) -> list[str]:
             _cell(turn.model, columns and MODEL_COLUMNS),
             turn.status,
             _seconds(turn.timing),
-            _cell(turn.prompt, columns),
+            _cell(turn.prompt, columns) if columns else _beginning(turn.prompt),
         )
         for turn in turns
     ]
@@ -187,6 +196,11 @@ def _cell(text: str, columns: int | None) -> str:
         return _one_line(text)
     # A prompt may be a whole file: only its beginning can be seen. A character takes a column, and some take none.
     return _cut(_one_line(sanitize(text.lstrip()[: 8 * columns])), columns)
+
+
+def _beginning(prompt: str) -> str:
+    """The first words of a prompt, which may be a whole file."""
+    return _cut(_one_line(prompt[: 8 * PROMPT_CHARACTERS]), PROMPT_CHARACTERS)
 
 
 def _one_line(text: str) -> str:

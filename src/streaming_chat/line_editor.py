@@ -64,7 +64,11 @@ class LineEditor:
     def read(self) -> str:
         """One message. EOFError for Ctrl-D on an empty line, KeyboardInterrupt for Ctrl-C (LineCleared on a typed one)."""
         try:
-            return self._session.prompt(self._prompt)
+            line = self._session.prompt(self._prompt)
+            # What is pasted while an answer streams stays one paste until the next prompt reads it.
+            self._session.output.enable_bracketed_paste()
+            self._session.output.flush()
+            return line
         except BaseException as ending:
             # A signal right behind the first drawing comes before the library's own clean-up is in force, and the shell
             # would be left with bracketed paste switched on.
@@ -72,6 +76,11 @@ class LineEditor:
             if isinstance(ending, KeyboardInterrupt) and self._session.default_buffer.text:
                 raise LineCleared from None
             raise
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        self._session.output.disable_bracketed_paste()
+        self._session.output.flush()
 
 
 def _history(state_folder: Path | None, notice: Callable[[str], None]) -> History:

@@ -47,6 +47,9 @@ class LineReader:
             raise
         return "\n".join(lines)
 
+    def close(self) -> None:
+        """Nothing is to be put back."""
+
     def _line(self, prompt: str) -> str:
         if sys.stdout.isatty():
             return input(prompt)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import fill
@@ -40,6 +40,9 @@ class Reader(Protocol):
     def read(self) -> str:
         """One message. EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C (LineCleared, if something had been typed)."""
 
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+
 
 def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
     """Talk until the user leaves. `state_folder` keeps the typed lines; None keeps none."""
@@ -49,7 +52,7 @@ def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
         notices.line(fill(line, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False), style="dim")
     reader = _reader(chat, state_folder, color)
     # Between two lines nothing may be hurt by a Ctrl-C more than was needed to end an answer, and keys wait for the prompt.
-    with no_interrupt(), chat.session.keyboard.silent():
+    with closing(reader), no_interrupt(), chat.session.keyboard.silent():
         _read_and_respond(chat, reader)
 
 
@@ -60,7 +63,7 @@ def _read_and_respond(chat: Chat, reader: Reader) -> None:
         notices.line("")
         try:
             with interruptible():
-                line = reader.read()
+                line = _utf8(reader.read())
         except EOFError:
             return
         except KeyboardInterrupt as interrupt:
@@ -86,6 +89,11 @@ def _read_and_respond(chat: Chat, reader: Reader) -> None:
             _tell(chat, error)
         except Exception as failure:  # noqa: BLE001 # a fault of the program's own must not end the chat either
             _tell(chat, ChatError.unexpected(failure))
+
+
+def _utf8(line: str) -> str:
+    """What was typed, as UTF-8, also where the locale says that the terminal speaks ASCII."""
+    return line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _respond(chat: Chat, line: str) -> None:

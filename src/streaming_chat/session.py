@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Protocol
 
+from streaming_chat.adaptations import Adaptations
+from streaming_chat.core.adaptation import adapt
 from streaming_chat.core.conversation import ChatRequest, Conversation
+from streaming_chat.core.errors import UsageError
 from streaming_chat.core.events import Outcome
 from streaming_chat.core.reply import Turn
 from streaming_chat.history import History
 from streaming_chat.notices import Notices
 from streaming_chat.renderers.ndjson import NDJSONRenderer
 from streaming_chat.renderers.plain import PlainRenderer, TerminalRenderer
+from streaming_chat.renderers.stall import StallHint
 from streaming_chat.renderers.status import StatusRenderer
 from streaming_chat.session_log import SessionLog
 from streaming_chat.settings import Settings, parse
@@ -47,6 +53,8 @@ class Session:
         notices: Notices,
         history: History | None,
         log: SessionLog | None,
+        adaptations: Adaptations,
+        model_is_fixed: bool,
         in_chat: bool,
     ) -> None:
         self.settings = settings
@@ -55,16 +63,20 @@ class Session:
         self.output = output
         self.notices = notices
         self.log = log
+        self.adaptations = adaptations
         self.keyboard = Keyboard()
         self.last_turn: Turn | None = None
         self.last_prompt: str | None = None
         self._history = history
         self._in_chat = in_chat
+        self._model_is_fixed = model_is_fixed
         self._conversation = Conversation(stateful=settings.stateful)
         self._name = uuid.uuid4().hex
 
     def change(self, name: str, text: str | None) -> None:
         """Give the setting `name` the value that `text` stands for, or the built-in one. UsageError when it has none."""
+        if name == "model" and self._model_is_fixed:
+            raise UsageError("the embedded model is the only one here", "leave, and start with a key or with --base-url")
         origin = "the chat"
         value = None if text is None else parse(name, text, origin)
         self.settings = self.settings.changed(name, value, origin)
@@ -81,8 +93,9 @@ class Session:
         self.last_prompt = prompt
         if self.log:
             self.log.user(prompt)
-        renderers = self._renderers(request)
-        with one_interrupt(), self.keyboard.silent():
+        hint = StallHint(self.notices.output)
+        renderers = self._renderers(request, hint)
+        with one_interrupt(), self.keyboard.silent(), closing(hint):
             turn = run_turn(request, self.provider, renderers, retries=self.settings.retries)
         self.last_turn = turn
         if turn.outcome is Outcome.COMPLETE:
@@ -99,7 +112,7 @@ class Session:
 
     def _request(self, prompt: str) -> ChatRequest:
         settings = self.settings
-        return ChatRequest(
+        request = ChatRequest(
             model=settings.model,
             messages=self._conversation.next_messages(prompt, settings.system),
             temperature=settings.temperature,
@@ -107,22 +120,36 @@ class Session:
             max_tokens=settings.max_tokens,
             extra=settings.param,
         )
+        return adapt(request, self.adaptations.known(settings.model))
 
-    def _renderers(self, request: ChatRequest) -> Sequence[Renderer]:
+    def _renderers(self, request: ChatRequest, hint: StallHint) -> Sequence[Renderer]:
         settings = self.settings
         answer: Renderer
+        hints: list[Renderer] = []
         if settings.json:
             answer = NDJSONRenderer(self.output)
         elif self.output.is_terminal:
-            answer = TerminalRenderer(self.output, self.notices.output)
+            if self.notices.output.is_terminal and not settings.quiet and os.environ.get("TERM") != "dumb":
+                hints.append(hint)
+            answer = TerminalRenderer(
+                self.output, self.notices.output, reasoning=settings.reasoning == "show", hint=hint if hints else None
+            )
         else:
             answer = PlainRenderer(self.output)
         # The record comes first: whatever happens to the others, the turn is kept.
         renderers: list[Renderer] = []
         if self._history:
             renderers.append(self._history.recorder(request, endpoint=self.endpoint, session=self._name))
-        renderers.append(answer)
+        renderers += [answer, *hints, self.adaptations]
         if self.log:
             renderers.append(self.log)
-        renderers.append(StatusRenderer(self.notices, in_chat=self._in_chat, latency=not settings.json))
+        renderers.append(
+            StatusRenderer(
+                self.notices,
+                in_chat=self._in_chat,
+                latency=not settings.json,
+                # A terminal shows them as they come, and so does JSON.
+                calls_are_shown=settings.json or self.output.is_terminal,
+            )
+        )
         return renderers

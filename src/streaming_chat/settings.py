@@ -8,9 +8,11 @@ folder), `config.toml`, built-in. An empty environment variable is as good as no
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,12 @@ from streaming_chat.values import (
     http_url,
     number_between,
     on_or_off,
+    one_of,
     one_or_more,
     parameters,
     present,
     seconds,
+    thread_count,
     words,
 )
 
@@ -137,6 +141,14 @@ class Settings:
         environment="OPENAI_BASE_URL",
         metavar="URL",
     )
+    insecure_http: bool = _option(
+        False,
+        on_or_off,
+        "send the key over http:// to another network too, where others can read it",
+        "--insecure-http",
+        is_switch=True,
+        in_config_file=False,
+    )
     api_key_env: str = _option(
         "OPENAI_API_KEY",
         environment_variable,
@@ -180,7 +192,7 @@ class Settings:
     )
     local_threads: int | None = _option(
         None,
-        one_or_more,
+        thread_count,
         "threads of the embedded model",
         "--local-threads",
         environment="STREAMING_CHAT_LOCAL_THREADS",
@@ -191,6 +203,15 @@ class Settings:
     )
     raw: bool = _option(
         False, on_or_off, "show Markdown as it came", "--raw", environment="STREAMING_CHAT_RAW", is_switch=True
+    )
+    reasoning: str = _option(
+        "show",
+        one_of("show", "hide"),
+        "show or hide what a model thinks before it answers; only ever on a terminal, apart from the answer",
+        "--reasoning",
+        environment="STREAMING_CHAT_REASONING",
+        metavar="show|hide",
+        is_settable=True,
     )
     quiet: bool = _option(
         False,
@@ -260,6 +281,9 @@ def load(
     UsageError names the value that cannot be used and where it stands.
     """
     dotenv_file = _find_dotenv(folder)
+    if dotenv_file and not _is_own(dotenv_file):
+        notice(f"{dotenv_file} is not read: it belongs to another user")
+        dotenv_file = None
     dotenv = _read_dotenv(dotenv_file, notice) if dotenv_file else {}
     from_config_file = _read_config_file(config_file)
 
@@ -294,7 +318,7 @@ def parse(name: str, text: str, origin: str) -> Any:
 
 def nearest(word: str, candidates: list[str]) -> str | None:
     """The candidate that the user may have meant."""
-    return next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)), None)
+    return next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)), None)
 
 
 def _with_key(settings: Settings, environment: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
@@ -319,12 +343,15 @@ def _with_key(settings: Settings, environment: Mapping[str, str], dotenv: Mappin
 def _find_dotenv(folder: Path) -> Path | None:
     for place in (folder, *folder.parents):
         candidate = place / ".env"
-        try:
+        with suppress(OSError):  # A folder on the way up that may not be looked into.
             if candidate.is_file():
                 return candidate
-        except OSError:  # A folder on the way up that may not be looked into.
-            continue
     return None
+
+
+def _is_own(path: Path) -> bool:
+    """Whether the file is the user's: another's could send prompts, and the key with them, to another place."""
+    return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
 
 
 def _read_dotenv(path: Path, notice: Callable[[str], None]) -> dict[str, str]:
@@ -379,7 +406,11 @@ def _text_of(name: str, value: Any, origin: str) -> str:
     if isinstance(value, dict) and OPTIONS[name].is_repeated:
         import json
 
-        return "\0".join(f"{key}={json.dumps(one)}" for key, one in value.items())
+        try:
+            return "\0".join(f"{key}={json.dumps(one, allow_nan=False)}" for key, one in value.items())
+        except (TypeError, ValueError):
+            problem = f"{name} has a value that JSON does not have (in {origin})"
+            raise UsageError(problem, "put quotes around it: it is text then") from None
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)
     raise UsageError(f"{name} has a value of the wrong type (in {origin})", f"{name}: {OPTIONS[name].help}")

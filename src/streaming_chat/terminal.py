@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from streaming_chat.core.errors import OutputClosed, OutputFailed
@@ -126,4 +126,6 @@ def _attributes(attributes: list[Any]) -> Iterator[None]:
         termios.tcsetattr(0, termios.TCSADRAIN, attributes)
         yield
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        # A terminal that has been closed has no attributes.
+        with suppress(termios.error):
+            termios.tcsetattr(0, termios.TCSADRAIN, before)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from streaming_chat.core.adaptation import adapt, adaptation_for
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError, OutputClosed
-from streaming_chat.core.events import Event, Finished, Retrying
+from streaming_chat.core.events import Adapted, Event, Finished, Retrying
 from streaming_chat.core.reply import Reply, Turn
 from streaming_chat.core.retry import retry_delay
 
@@ -79,6 +80,8 @@ def run_turn(
         leave = ending
     except ChatError as failure:
         error = failure
+    except Exception as failure:  # noqa: BLE001 # a fault of the program's own must not cost the turn its record
+        error = ChatError.unexpected(failure)
     at = clock()
     events, turn = reply.finish(at, error=error, interrupted=interrupted)
     events.append(Finished(at, turn.outcome, turn.finish_reason))
@@ -88,7 +91,8 @@ def run_turn(
                 renderer.handle(event)
             renderer.end(turn)
         except OutputClosed as ending:
-            leave = ending
+            # A terminal that is closed sends SIGHUP first: that is why the program ends.
+            leave = leave or ending
         except KeyboardInterrupt:
             # The answer is over: there is nothing left to interrupt, and the other renderers have yet to be told.
             continue
@@ -105,9 +109,11 @@ def _attempts(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> ChatError | None:
-    """Stream, again after a failure that may pass; the failure that remains, or None."""
-    attempt = 1
+    """Stream, again after a failure that may pass or a request that can be adapted; the failure that remains, or None."""
+    attempt = retried = 0
     while True:
+        attempt += 1
+        reply.attempt(attempt)
         try:
             with provider.stream(reply.request) as chunks:
                 reply.headers(clock(), chunks.request_id)
@@ -118,14 +124,19 @@ def _attempts(
             raise
         except ChatError as failure:
             # After the first text a second attempt would show another answer below half of this one.
-            delay = None if reply.has_output or reply.whole else retry_delay(failure, attempt)
-            if delay is None or attempt > retries:
+            if reply.has_output or reply.whole:
                 return failure
-            attempt += 1
-            retrying = Retrying(clock(), attempt, retries + 1, delay, failure.message)
-        _tell(renderers, [retrying])
-        sleep(delay)
-        reply.attempt(attempt)
+            adaptation = adaptation_for(reply.request, failure)
+            delay, message = retry_delay(failure, retried + 1), failure.message
+            if adaptation is None and (delay is None or retried == retries):
+                return failure
+        if adaptation is not None:
+            reply.request = adapt(reply.request, [adaptation])
+            _tell(renderers, [Adapted(clock(), adaptation)])
+        elif delay is not None:
+            retried += 1
+            _tell(renderers, [Retrying(clock(), retried + 1, retries + 1, delay, message)])
+            sleep(delay)
 
 
 def _tell(renderers: Sequence[Renderer], events: list[Event]) -> None:

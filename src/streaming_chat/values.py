@@ -36,6 +36,17 @@ def present(text: str) -> bool:
     return bool(text)
 
 
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A parser for one of a few words."""
+
+    def parse(text: str) -> str:
+        if text.strip() not in choices:
+            raise ValueError(f"must be {' or '.join(choices)}, not {text.strip()!r}")
+        return text.strip()
+
+    return parse
+
+
 def number_between(low: float, high: float) -> Callable[[str], float]:
     """A parser for a finite number from `low` to `high`."""
 
@@ -69,6 +80,14 @@ def one_or_more(text: str) -> int:
     return _whole(text, 1)
 
 
+def thread_count(text: str) -> int:
+    """A number of threads that a machine could have."""
+    number = _whole(text, 1)
+    if number > 512:
+        raise ValueError(f"must be at most 512, not {number}")
+    return number
+
+
 def http_url(text: str) -> str:
     """An http or https address without a slash at its end."""
     url = text.strip()
@@ -83,7 +102,13 @@ def http_url(text: str) -> str:
         raise problem
     if parts.username or parts.password:
         raise ValueError("must not hold a user name or password: it would be shown; use the key's variable")
-    return url.rstrip("/")
+    url = url.rstrip("/")
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        raise ValueError(f"must end before /chat/completions: {url.removesuffix('/chat/completions')}")
+    if parts.query or parts.fragment:
+        # Not repeated: a key may stand there.
+        raise ValueError("must not have a part behind ? or #")
+    return url
 
 
 def environment_variable(text: str) -> str:
@@ -109,10 +134,15 @@ def parameters(text: str) -> dict[str, Any]:
         if key.strip() in ("messages", "stream"):
             raise ValueError(f"cannot change {key.strip()!r}: that is what this program is for")
         try:
-            found[key.strip()] = json.loads(value)
+            found[key.strip()] = json.loads(value, parse_constant=_no_constant)
         except ValueError:
             found[key.strip()] = value
     return found
+
+
+def _no_constant(name: str) -> None:
+    """NaN and Infinity: Python's JSON has them, JSON has not."""
+    raise ValueError(name)
 
 
 def _number(text: str, what: str) -> float:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -20,6 +19,8 @@ from streaming_chat.core.errors import (
 )
 from streaming_chat.core.events import (
     Event,
+    Logprobs,
+    OtherChoice,
     Outcome,
     ReasoningDelta,
     RefusalDelta,
@@ -30,7 +31,7 @@ from streaming_chat.core.events import (
     Usage,
     UsageReported,
 )
-from streaming_chat.core.reply import DONE, OUTCOME_OF_FINISH_REASON, Reply, ToolCall, Turn
+from streaming_chat.core.reply import DONE, FAILURES, OUTCOME_OF_FINISH_REASON, Reply, ToolCall, Turn
 
 REQUEST = ChatRequest("asked-for", (Message("user", "Why?"),))
 #: 😀 as JSON escapes it, in two halves.
@@ -48,9 +49,11 @@ def text(content: object, **more: object) -> dict[str, Any]:
 STOP = chunk({}, "stop")
 
 
-def play(*chunks: object, error: ChatError | None = None, interrupted: bool = False) -> tuple[list[Event], Turn]:
+def play(
+    *chunks: object, error: ChatError | None = None, interrupted: bool = False, request: ChatRequest = REQUEST
+) -> tuple[list[Event], Turn]:
     """All events but the first, and the turn. Chunk number n arrives at n seconds."""
-    reply = Reply(REQUEST, 0.0)
+    reply = Reply(request, 0.0)
     reply.begin(0.0)
     events = [event for at, one in enumerate(chunks, 1) for event in reply.feed(one, float(at))]
     last, turn = reply.finish(len(chunks) + 1.0, error=error, interrupted=interrupted)
@@ -88,7 +91,6 @@ def deltas(*chunks: object) -> list[Event]:
         {"choices": [{"delta": None}]},
         {"choices": [{"delta": []}]},
         {"choices": [{"delta": "no", "message": 3, "text": 4}]},
-        {"choices": [{"index": 1, "delta": {"content": "of another choice"}}]},
         chunk({}),
         chunk({"role": "assistant"}),
         chunk({"role": "assistant", "content": ""}),
@@ -133,7 +135,70 @@ def test_a_chunk_without_text_changes_nothing(nothing: object) -> None:
     ids=repr,
 )
 def test_text_is_found_in_whatever_form_it_comes(spoken: object) -> None:
-    assert deltas(spoken) == [TextDelta(1.0, "Yes")]
+    assert [event for event in deltas(spoken) if isinstance(event, TextDelta)] == [TextDelta(1.0, "Yes")]
+
+
+def test_other_choices_and_log_probabilities_are_told_as_they_came() -> None:
+    logprobs = {"content": [{"token": "Yes", "logprob": -0.1}]}
+    first = {"index": 0, "delta": {"content": "Yes"}, "logprobs": logprobs}
+    second = {"index": 1, "delta": {"content": "No"}, "finish_reason": "stop"}
+    several = ChatRequest("m", (Message("user", "U"),), extra={"n": 3})
+    chunks = ({"choices": [second, first]}, {"choices": [{"index": 2.0, "delta": {}}]}, STOP)
+    events, turn = play(*chunks, request=several)
+    assert events[1:4] == [
+        TextDelta(1.0, "Yes"),
+        Logprobs(1.0, logprobs),
+        OtherChoice(1.0, 1, {"content": "No"}, "stop"),
+    ]
+    assert events[4] == OtherChoice(2.0, 2, {}, None)
+    assert (turn.text, turn.outcome) == ("Yes", Outcome.COMPLETE)
+
+
+@pytest.mark.parametrize("finish_reason", sorted(FAILURES))
+def test_a_finish_reason_can_be_a_failure(finish_reason: str) -> None:
+    turn = turn_of(text("Half"), chunk({}, finish_reason), DONE)
+    assert (turn.text, turn.outcome, turn.finish_reason) == ("Half", Outcome.ERROR, finish_reason)
+    assert isinstance(turn.error, ServerError)
+    assert finish_reason in turn.error.message
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        [{"type": "reasoning.text", "text": "Hm"}],
+        [{"type": "reasoning.summary", "summary": "H"}, None, {"type": "reasoning.text", "text": "m"}],
+    ],
+)
+def test_reasoning_may_come_in_details(details: object) -> None:
+    assert turn_of(chunk({"reasoning_details": details, "content": "Yes"}), STOP).reasoning == "Hm"
+    assert turn_of(chunk({"reasoning": "Hm", "reasoning_details": details}), STOP).reasoning == "Hm"
+
+
+@pytest.mark.parametrize(
+    ("content", "reasoning", "answer"),
+    [
+        ("<think>Hm</think>Yes", "Hm", "Yes"),
+        ("<think>\nHm\n</think>\n\nYes\n", "\nHm\n", "Yes\n"),
+        ("\n<think>Hm</think>Yes", "Hm", "\nYes"),
+        ("<think></think>Yes", "", "Yes"),
+        ("<think>Hm <b> </thin </think>a < b", "Hm <b> </thin ", "a < b"),
+        ("<think>never closed", "never closed", ""),
+        ("<think>cut </thi", "cut </thi", ""),
+        ("<thinking aloud>", "", "<thinking aloud>"),
+        ("<thi", "", "<thi"),
+        ("The tag <think> opens, </think> closes.", "", "The tag <think> opens, </think> closes."),
+        ("Hm\nhm\n</think>\n\nYes", "Hm\nhm", "Yes"),
+        ("</think>\nYes", "", "Yes"),
+        ("\u3000</think>\nYes", "", "\u3000</think>\nYes"),
+        ("`\n</think>x\n` is a tag", "", "`\n</think>x\n` is a tag"),
+        ("a" * 300 + "\n  </think>  \nYes", "a" * 300, "Yes"),
+        ("<think>Hm</think>Yes\n</think>\nNo", "Hm", "Yes\n</think>\nNo"),
+    ],
+)
+def test_what_a_model_thinks_aloud_is_reasoning_however_it_is_cut(content: str, reasoning: str, answer: str) -> None:
+    for size in range(1, len(content) + 1):
+        turn = turn_of(*(text(content[at : at + size]) for at in range(0, len(content), size)), STOP)
+        assert (turn.reasoning, turn.text) == (reasoning, answer), size
 
 
 def test_text_and_its_end_may_share_a_chunk() -> None:
@@ -195,13 +260,14 @@ def test_tool_calls_come_in_pieces_and_side_by_side() -> None:
         chunk({"tool_calls": [call(None, "1}", index=0), call(None, "{}", index=1)]}, "tool_calls"),
     )
     assert [event for event in events if isinstance(event, ToolCallDelta)] == [
-        ToolCallDelta(1.0, 1, "rain", ""),
-        ToolCallDelta(1.0, 0, "sun", ""),
-        ToolCallDelta(2.0, 0, "", '{"a":'),
-        ToolCallDelta(3.0, 0, "", "1}"),
-        ToolCallDelta(3.0, 1, "", "{}"),
+        # Numbered as they appear: servers leave the index out, or give every call the same.
+        ToolCallDelta(1.0, 0, "rain", ""),
+        ToolCallDelta(1.0, 1, "sun", ""),
+        ToolCallDelta(2.0, 1, "", '{"a":'),
+        ToolCallDelta(3.0, 1, "", "1}"),
+        ToolCallDelta(3.0, 0, "", "{}"),
     ]
-    assert turn.tool_calls == (ToolCall("sun", '{"a":1}'), ToolCall("rain", "{}"))
+    assert turn.tool_calls == (ToolCall("rain", "{}"), ToolCall("sun", '{"a":1}'))
     assert turn.outcome is Outcome.TOOL_CALLS
     assert turn.timing.first_token is None
 
@@ -505,9 +571,8 @@ def test_no_json_raises_or_is_changed_and_the_turn_is_what_was_told(chunks: list
     "".join([turn.text, turn.reasoning, turn.refusal, *names]).encode()
     assert all(event.text for event in events if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta)))
     assert (turn.outcome is Outcome.COMPLETE) <= bool(turn.text)
-    assert len([event for event in events if isinstance(event, Started)]) == any(
-        isinstance(one, Mapping) and one is not DONE for one in chunks
-    )
+    assert len([event for event in events if isinstance(event, Started)]) <= 1
+    assert not events or not turn.text or isinstance(events[0], Started)
 
 
 @given(st.lists(st.text(max_size=5)))

@@ -41,7 +41,8 @@ class ExitStatus(IntEnum):
 class ChatError(Exception):
     """A failure with something to say: `message` for `error:`, `hint` for `hint:`.
 
-    `status_code` and `request_id` are the server's, where it answered; `code` is its own name for the failure. The texts
+    `status_code` and `request_id` are the server's, where it answered; `code` is its own name for the failure,
+    `param` the field of the request that it is about. The texts
     may hold what a server sent: they are raw, and whoever shows them sanitises them.
     """
 
@@ -57,6 +58,7 @@ class ChatError(Exception):
         status_code: int | None = None,
         request_id: str | None = None,
         code: str | None = None,
+        param: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -64,6 +66,7 @@ class ChatError(Exception):
         self.status_code = status_code
         self.request_id = request_id
         self.code = code
+        self.param = param
 
     @classmethod
     def unexpected(cls, failure: Exception) -> ChatError:

@@ -5,9 +5,10 @@ Field names are the API's own. `at` is a reading of the turn's monotonic clock i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 
 class Outcome(str, Enum):
@@ -76,12 +77,33 @@ class RefusalDelta:
 
 @dataclass(frozen=True)
 class ToolCallDelta:
-    """A piece of a tool call: `name` comes once, `arguments` in pieces. Shown, never executed."""
+    """A piece of a tool call: `name` comes once, `arguments` in pieces. Shown, never executed.
+
+    `index` counts the calls as they appear, because servers leave their own out, or give it twice.
+    """
 
     at: float
     index: int
     name: str
     arguments: str
+
+
+@dataclass(frozen=True)
+class OtherChoice:
+    """A piece of an answer that is not the first one (`n` > 1), as it came; it is not shown."""
+
+    at: float
+    choice: int
+    delta: Mapping[str, Any]
+    finish_reason: str | None
+
+
+@dataclass(frozen=True)
+class Logprobs:
+    """The log probabilities of the tokens of a piece, as they came; they are not shown."""
+
+    at: float
+    logprobs: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -103,6 +125,28 @@ class Retrying:
 
 
 @dataclass(frozen=True)
+class Adapted:
+    """The server refused a part of the request; it is sent again with the adaptation of this name."""
+
+    at: float
+    adaptation: str
+
+
+@dataclass(frozen=True)
+class NotStreamed:
+    """The server did not stream: the answer came in one piece."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class ReasoningUnmarked:
+    """A `</think>` that nothing had opened: what was told as text so far was reasoning."""
+
+    at: float
+
+
+@dataclass(frozen=True)
 class Finished:
     """The end of the answer, whichever it is; always the last event."""
 
@@ -112,5 +156,18 @@ class Finished:
 
 
 Event: TypeAlias = (
-    Sent | Started | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | UsageReported | Retrying | Finished
+    Sent
+    | Started
+    | TextDelta
+    | ReasoningDelta
+    | RefusalDelta
+    | ToolCallDelta
+    | OtherChoice
+    | Logprobs
+    | UsageReported
+    | Retrying
+    | Adapted
+    | NotStreamed
+    | ReasoningUnmarked
+    | Finished
 )

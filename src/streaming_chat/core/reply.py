@@ -13,12 +13,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from streaming_chat.core.chunk import (
+    calls_of,
+    choices_of,
+    content_of,
+    delta_of,
+    index_of,
+    name_of,
+    reasoning_of,
+    text_of,
+    usage_of,
+)
 from streaming_chat.core.conversation import ChatRequest
-from streaming_chat.core.errors import ChatError, ConnectionCut, OutputClosed
+from streaming_chat.core.errors import ChatError, ConnectionCut, OutputClosed, ServerError
 from streaming_chat.core.events import (
     Event,
+    Logprobs,
+    NotStreamed,
+    OtherChoice,
     Outcome,
     ReasoningDelta,
+    ReasoningUnmarked,
     RefusalDelta,
     Sent,
     Started,
@@ -28,6 +43,7 @@ from streaming_chat.core.events import (
     UsageReported,
 )
 from streaming_chat.core.surrogates import SurrogateJoiner
+from streaming_chat.core.thinking import Part, ThinkSplitter
 from streaming_chat.core.timing import Stopwatch, Timing
 
 #: What a provider yields for `data: [DONE]`, which is no JSON.
@@ -37,10 +53,17 @@ DONE: Final[Mapping[str, Any]] = {"object": "[DONE]"}
 OUTCOME_OF_FINISH_REASON: Final[Mapping[str, Outcome]] = {
     "length": Outcome.LENGTH,
     "max_tokens": Outcome.LENGTH,
+    "model_context_window_exceeded": Outcome.LENGTH,
     "content_filter": Outcome.FILTERED,
+    "sensitive": Outcome.FILTERED,
+    "safety": Outcome.FILTERED,
     "tool_calls": Outcome.TOOL_CALLS,
     "function_call": Outcome.TOOL_CALLS,
 }
+
+
+#: Values of `finish_reason` under which servers report that they failed (OpenRouter, DeepSeek, Zhipu, …).
+FAILURES: Final = frozenset({"error", "insufficient_system_resource", "network_error", "abort", "aborted", "cancelled"})
 
 
 @dataclass(frozen=True)
@@ -80,10 +103,13 @@ class Reply:
         self.request = request
         self.stopwatch = Stopwatch(start)
         self._text = _Text()
+        self._thinking = ThinkSplitter()
         self._reasoning = _Text()
         self._refusal = _Text()
-        #: Name and arguments, by index.
-        self._tool_calls: dict[int, tuple[_Text, _Text]] = {}
+        self._tool_calls: list[_Call] = []
+        self._call_of_index: dict[int, int] = {}
+        self._last_index = 0
+        self._several = isinstance(request.extra.get("n"), int) and request.extra["n"] > 1
         self._usage: Usage | None = None
         self._finish_reason: str | None = None
         self._done = False
@@ -110,6 +136,7 @@ class Reply:
         self.stopwatch.attempts = number
         self.stopwatch.headers = None
         self._text, self._reasoning, self._refusal = _Text(), _Text(), _Text()
+        self._thinking = ThinkSplitter()
         self._usage, self._model, self._request_id = None, None, None
 
     def headers(self, at: float, request_id: str | None) -> None:
@@ -125,63 +152,85 @@ class Reply:
         if not isinstance(chunk, Mapping):
             return []
         events: list[Event] = []
-        if self._model is None:
-            self._model = _name(chunk.get("model")) or self.request.model
+        if chunk.get("object") == "chat.completion" and not self.has_output:
+            events.append(NotStreamed(at))
+        choice, others = choices_of(chunk, several=self._several)
+        if self._model is None and (chunk.get("model") or chunk.get("choices") != []):
+            # Azure's first chunk has neither model nor choices: it tells what its filter thinks of the prompt.
+            self._model = name_of(chunk.get("model")) or self.request.model
             events.append(Started(at, self._model, self._request_id))
-        choice = _first_choice(chunk.get("choices"))
         if choice is not None:
             events += self._choice(choice, at)
-        usage = _usage(chunk.get("usage"))
+        for other in others:
+            reason = name_of(other.get("finish_reason")) or None
+            events.append(OtherChoice(at, index_of(other), delta_of(other), reason))
+        usage = usage_of(chunk)
         if usage is not None and usage != self._usage:
             self._usage = usage
             events.append(UsageReported(usage))
         return events
 
     def _choice(self, choice: Mapping[str, Any], at: float) -> Iterator[Event]:
-        delta = choice.get("delta")
-        if not isinstance(delta, Mapping):
-            delta = choice.get("message")
-        if not isinstance(delta, Mapping):
-            delta = {"content": choice.get("text")}
+        delta = delta_of(choice)
+        content = content_of(delta)
+        if "message" in choice and content == self._text.whole:
+            content = ""  # The whole answer, once more at its end.
+        unmarked = self._thinking.unopened is not None
 
-        if reasoning := self._reasoning.feed(_text_of(delta.get("reasoning_content")) or _text_of(delta.get("reasoning"))):
-            self.stopwatch.reasoning(at)
-            yield ReasoningDelta(at, reasoning)
-        if text := self._text.feed(_content(delta.get("content"))):
-            self.stopwatch.text(at)
-            yield TextDelta(at, text)
-        if refusal := self._refusal.feed(_text_of(delta.get("refusal"))):
+        yield from self._reasoning_delta(at, reasoning_of(delta))
+        for part, piece in self._thinking.feed(content):
+            yield from self._reasoning_delta(at, piece) if part is Part.REASONING else self._text_delta(at, piece)
+        if self._thinking.unopened is not None and not unmarked:
+            yield ReasoningUnmarked(at)
+        if refusal := self._refusal.feed(text_of(delta.get("refusal"))):
             self.stopwatch.text(at)
             yield RefusalDelta(at, refusal)
         yield from self._calls(delta, at)
+        if isinstance(choice.get("logprobs"), Mapping):
+            yield Logprobs(at, choice["logprobs"])
 
-        finish_reason = _name(choice.get("finish_reason"))
+        finish_reason = name_of(choice.get("finish_reason"))
         if finish_reason:
             self._finish_reason = finish_reason
             yield from self._flush(at)
 
+    def _reasoning_delta(self, at: float, text: str) -> Iterator[Event]:
+        if whole := self._reasoning.feed(text):
+            self.stopwatch.reasoning(at)
+            yield ReasoningDelta(at, whole)
+
+    def _text_delta(self, at: float, text: str) -> Iterator[Event]:
+        if whole := self._text.feed(text):
+            self.stopwatch.text(at)
+            yield TextDelta(at, whole)
+
     def _calls(self, delta: Mapping[str, Any], at: float) -> Iterator[Event]:
-        calls = delta.get("tool_calls")
-        if not isinstance(calls, list) or not calls:
-            # The API's form before tools: one call, without an index.
-            calls = [{"function": delta.get("function_call")}] if delta.get("function_call") else []
-        for position, call in enumerate(calls):
-            function = call.get("function") if isinstance(call, Mapping) else None
-            if not isinstance(function, Mapping):
-                continue
-            index = call.get("index")
-            index = index if isinstance(index, int) else position
-            if index not in self._tool_calls:
-                self._tool_calls[index] = _Text(), _Text()
-            name, arguments = self._tool_calls[index]
+        for position, fields in enumerate(calls_of(delta)):
+            number = self._call_number(fields, position)
+            call, function = self._tool_calls[number], fields["function"]
+            name = call.name.feed(text_of(function.get("name")))
+            arguments = call.arguments.feed(text_of(function.get("arguments")))
             self.stopwatch.tool_call(at)
-            yield ToolCallDelta(
-                at, index, name.feed(_text_of(function.get("name"))), arguments.feed(_text_of(function.get("arguments")))
-            )
+            yield ToolCallDelta(at, number, name, arguments)
+
+    def _call_number(self, fields: Mapping[str, Any], position: int) -> int:
+        """Which call a piece belongs to: that of its index, unless a new id begins a new one."""
+        index, name = fields.get("index"), text_of(fields.get("id"))
+        key = index if isinstance(index, int) else self._last_index if not name and self._tool_calls else position
+        number = self._call_of_index.get(key)
+        if number is None or (name and self._tool_calls[number].id not in ("", name)):
+            number = len(self._tool_calls)
+            self._tool_calls.append(_Call())
+            self._call_of_index[key] = number
+        self._tool_calls[number].id = name or self._tool_calls[number].id
+        self._last_index = key
+        return number
 
     def _flush(self, at: float) -> list[Event]:
         """What was held back in the hope of its other half."""
         flushed: list[Event] = []
+        for part, piece in self._thinking.finish():
+            flushed += self._reasoning_delta(at, piece) if part is Part.REASONING else self._text_delta(at, piece)
         for text, event in (
             (self._reasoning, ReasoningDelta),
             (self._text, TextDelta),
@@ -189,10 +238,10 @@ class Reply:
         ):
             if rest := text.finish():
                 flushed.append(event(at, rest))
-        for index, (name, arguments) in self._tool_calls.items():
-            rests = name.finish(), arguments.finish()
+        for number, call in enumerate(self._tool_calls):
+            rests = call.name.finish(), call.arguments.finish()
             if any(rests):
-                flushed.append(ToolCallDelta(at, index, *rests))
+                flushed.append(ToolCallDelta(at, number, *rests))
         return flushed
 
     def finish(self, at: float, *, error: ChatError | None = None, interrupted: bool = False) -> tuple[list[Event], Turn]:
@@ -203,30 +252,45 @@ class Reply:
         events = self._flush(at)
         if self.whole:
             interrupted = False
-            error = error if isinstance(error, OutputClosed) else None
+            error = error if isinstance(error, OutputClosed) else self._failure(error)
+        text, reasoning = self._text.whole, self._reasoning.whole
+        if self._thinking.unopened is not None:
+            answer = name_of(self._thinking.unopened)
+            thought = text[: len(text) - len(answer)].rpartition("</think>")[0].strip()
+            text, reasoning = answer, reasoning + thought
         turn = Turn(
             request=self.request,
-            text=self._text.whole,
-            reasoning=self._reasoning.whole,
+            text=text,
+            reasoning=reasoning,
             outcome=self._outcome(error, interrupted=interrupted),
             finish_reason=self._finish_reason,
             usage=self._usage,
             timing=self.stopwatch.timing(at, self._usage.completion_tokens if self._usage else None),
             error=error,
             refusal=self._refusal.whole,
-            tool_calls=tuple(
-                ToolCall(name.whole, arguments.whole) for _, (name, arguments) in sorted(self._tool_calls.items())
-            ),
+            tool_calls=tuple(ToolCall(call.name.whole, call.arguments.whole) for call in self._tool_calls),
             model=self._model,
             request_id=self._request_id,
         )
         return events, turn
+
+    def _failure(self, error: ChatError | None) -> ChatError | None:
+        """The failure that the server names instead of a reason to stop, with `error` for its details."""
+        if self._finish_reason not in FAILURES:
+            return None
+        return error or ServerError(
+            f"the server failed in the middle of the answer (finish_reason: {self._finish_reason})",
+            "ask again; what came before it is kept",
+            request_id=self._request_id,
+        )
 
     def _outcome(self, error: ChatError | None, *, interrupted: bool) -> Outcome:
         if not self.whole:
             if interrupted or isinstance(error, OutputClosed):
                 return Outcome.INTERRUPTED
             return Outcome.TRUNCATED if error is None or isinstance(error, ConnectionCut) else Outcome.ERROR
+        if self._finish_reason in FAILURES:
+            return Outcome.ERROR
         outcome = OUTCOME_OF_FINISH_REASON.get(self._finish_reason or "", Outcome.COMPLETE)
         if outcome is not Outcome.COMPLETE:
             return outcome
@@ -259,49 +323,10 @@ class _Text:
         return "".join(self.pieces)
 
 
-def _text_of(value: object) -> str:
-    return value if isinstance(value, str) else ""
+class _Call:
+    """One tool call in the making."""
 
-
-def _name(value: object) -> str:
-    """Text that comes in one piece, so that half a character in it stays one."""
-    joiner = SurrogateJoiner()
-    return joiner.feed(_text_of(value)) + joiner.finish()
-
-
-def _content(value: object) -> str:
-    """Text, or the text of a list of parts (`[{"type": "text", "text": "…"}]`, as Mistral sends it)."""
-    if isinstance(value, list):
-        return "".join(_text_of(part.get("text")) if isinstance(part, Mapping) else _text_of(part) for part in value)
-    return _text_of(value)
-
-
-def _first_choice(choices: object) -> Mapping[str, Any] | None:
-    """The choice that is shown: number 0, or the one without a number (text, say, is none)."""
-    if not isinstance(choices, list):
-        return None
-    for choice in choices:
-        if isinstance(choice, Mapping):
-            index = choice.get("index")
-            if index == 0 or not isinstance(index, (int, float)):
-                return choice
-    return None
-
-
-def _usage(value: object) -> Usage | None:
-    if not isinstance(value, Mapping):
-        return None
-    prompt_details = value.get("prompt_tokens_details")
-    completion_details = value.get("completion_tokens_details")
-    usage = Usage(
-        prompt_tokens=_count(value, "prompt_tokens"),
-        completion_tokens=_count(value, "completion_tokens"),
-        cached_tokens=_count(prompt_details, "cached_tokens"),
-        reasoning_tokens=_count(completion_details, "reasoning_tokens"),
-    )
-    return None if usage == Usage() else usage
-
-
-def _count(value: object, field: str) -> int | None:
-    number = value.get(field) if isinstance(value, Mapping) else None
-    return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else None
+    def __init__(self) -> None:
+        self.id = ""
+        self.name = _Text()
+        self.arguments = _Text()

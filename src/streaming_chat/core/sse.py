@@ -9,10 +9,11 @@ Rule: every byte is looked at a fixed number of times, whatever the cut. An
 unfinished line grows in a bytearray and is not searched again.
 
 The algorithm is the standard's: https://html.spec.whatwg.org/multipage/server-sent-events.html
-("Parsing an event stream" and "Interpreting an event stream"). There is one
-deviation, on purpose: `SSEDecoder.finish` dispatches a last event whose blank
-line is missing, which the standard discards. Servers do end like that, and the
-last words of an answer would be lost.
+("Parsing an event stream" and "Interpreting an event stream"). There are two
+deviations, on purpose. `SSEDecoder.finish` dispatches a last event whose blank
+line is missing, which the standard discards: servers do end like that, and the
+last words of an answer would be lost. A field `error`, which the standard
+ignores, is an event of that type: llama.cpp reports its failures so.
 
 Weak spot: a line is kept until it ends, so memory is bounded by the longest
 event only. Whoever reads from the socket decides when enough is enough.
@@ -129,6 +130,9 @@ class SSEDecoder:
             self._data.append(value)
         elif name == b"event":
             self._event = value
+        elif name == b"error":
+            self._event = name
+            self._data.append(value)
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")

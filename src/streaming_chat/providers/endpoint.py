@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+#: Placeholders such as `dummy` or `EMPTY` are shorter, and may stand in an answer.
+_SHORTEST_SECRET = 16
+#: Domains for local use alone: RFC 6761 (localhost), RFC 6762 (local), RFC 8375 (home.arpa), ICANN 2024 (internal).
+_NEAR = (".localhost", ".local", ".home.arpa", ".internal")
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -32,6 +37,26 @@ class Endpoint:
         except ValueError:
             return False
 
+    @property
+    def is_exposed(self) -> bool:
+        """Whether what is sent can be read on the way: `http://` to a host that is not known to be near.
+
+        Near are loopback, private and link-local addresses, and names that only a local network resolves.
+        """
+        parts = urlsplit(self.base_url)
+        if parts.scheme != "http":
+            return False
+        host = parts.hostname or ""
+        try:
+            address = ip_address(host.partition("%")[0])
+        except ValueError:
+            return "." in host and not host.endswith(_NEAR)
+        return not (address.is_loopback or address.is_private or address.is_link_local)
+
     def without_key(self, text: str) -> str:
         """`text` with the key cut down to its last four characters."""
         return text.replace(self.api_key, f"…{self.api_key[-4:]}") if len(self.api_key) > 4 else text
+
+    def without_secret(self, text: str) -> str:
+        """`text`, which may be an answer, without a key that is long enough to be one and no word."""
+        return self.without_key(text) if len(self.api_key) >= _SHORTEST_SECRET else text

@@ -46,6 +46,19 @@ _ERROR_OF_STATUS: Mapping[int, type[ChatError]] = {
     429: RateLimitError,
 }
 
+#: Code, or type, of an error inside a stream → the status that it would have had.
+_STATUS_OF_CODE: Mapping[str, int] = {
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+}
+
 #: The codes under which servers say that there is nothing left to spend.
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance", "quota_exceeded"}
 
@@ -67,7 +80,7 @@ def translate(failure: Exception, endpoint: Endpoint, *, began: bool = False) ->
     if names & {"InvalidURL", "UnsupportedProtocol"}:
         return UsageError(f"the address {endpoint.base_url} cannot be used", "check --base-url, or OPENAI_BASE_URL")
     if "DecodingError" in names:
-        return _cut(endpoint, began, "the compressed answer is damaged")
+        return _damaged(endpoint, began)
     if names & {"APIConnectionError", "TransportError", "StreamError", "OSError"}:
         return _connection(failure, endpoint, began=began)
     return ChatError.unexpected(failure)
@@ -92,14 +105,17 @@ def of_error_chunk(error: object, endpoint: Endpoint, request_id: str | None) ->
     """The error that an `error` object in a stream, or in place of one, means."""
     message = _server_message(error, endpoint) or "the server gave no reason"
     code = _code(error)
-    status = int(code) if code and re.fullmatch(r"[45]\d\d", code) else None
-    kind = QuotaError if code in _QUOTA_CODES else _kind(status) if status else ServerError
+    status = int(code) if code and re.fullmatch(r"[45]\d\d", code) else _STATUS_OF_CODE.get(code or "", 500)
+    kind = QuotaError if code in _QUOTA_CODES else _kind(status)
     return kind(
-        f"{endpoint.host} sent an error instead of more text: {message}",
-        "ask again; what came before it is kept",
+        f"{endpoint.host} sent an error instead of an answer: {message}",
+        "ask again; what came before it is kept"
+        if kind is ServerError
+        else _hint(kind, status, code, message, endpoint, None, {}),
         request_id=request_id,
         code=code,
-        status_code=status,
+        status_code=status if code == str(status) else None,
+        param=_param(error),
     )
 
 
@@ -131,17 +147,19 @@ def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
         f"{endpoint.host} says {status}{': ' + message if message else ' ' + _reason(failure)}".rstrip(),
         _hint(kind, status, code, message, endpoint, wait, headers),
         status_code=status,
-        request_id=request_id_of(headers),
+        request_id=request_id_of(headers, endpoint),
         code=code,
+        param=_param(failure.body),
     )
     if isinstance(error, (RateLimitError, ServerError)):
         error.retry_after = wait
     return error
 
 
-def request_id_of(headers: Mapping[str, str]) -> str | None:
-    """The server's name for the request, under the header names of OpenAI, Anthropic and Azure."""
-    return next((headers[name] for name in ("x-request-id", "request-id", "apim-request-id") if headers.get(name)), None)
+def request_id_of(headers: Mapping[str, str], endpoint: Endpoint) -> str | None:
+    """The server's name for the request, under the header names of OpenAI, Anthropic and Azure, less the key."""
+    names = ("x-request-id", "request-id", "apim-request-id")
+    return next((endpoint.without_key(headers[name]) for name in names if headers.get(name)), None)
 
 
 def _kind(status: int) -> type[ChatError]:
@@ -206,6 +224,9 @@ def _timed_out(failure: BaseException, endpoint: Endpoint) -> TimedOut:
 def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> ChatError:
     if began:
         return _cut(endpoint, began, "the connection broke")
+    proxy = _proxy(endpoint)
+    if proxy and any(isinstance(cause, (ConnectionRefusedError, socket.gaierror)) for cause in _chain(failure)):
+        return _no_way(f"the proxy {proxy} cannot be reached", "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY")
     for cause in _chain(failure):
         if isinstance(cause, socket.gaierror):
             return _no_way(
@@ -233,6 +254,20 @@ def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> C
     return _cut(endpoint, began, "the connection broke")
 
 
+def _proxy(endpoint: Endpoint) -> str | None:
+    """The proxy that the environment names for `endpoint`, without its credentials."""
+    if endpoint.is_plain_loopback:
+        return None
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(endpoint.base_url)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc):
+        return None
+    return proxy.rpartition("@")[2].partition("//")[2] or proxy.rpartition("@")[2]
+
+
 def _no_way(message: str, hint: str) -> ConnectionFailed:
     """A connection that will not come about a moment later either."""
     error = ConnectionFailed(message, hint)
@@ -254,6 +289,12 @@ def _cut(endpoint: Endpoint, began: bool, what: str) -> ConnectionFailed:
     return ConnectionFailed(f"{what} before {endpoint.host} answered", "try again; is the server overloaded?")
 
 
+def _damaged(endpoint: Endpoint, began: bool) -> ServerError:
+    if began:
+        return ConnectionCut("the compressed answer is damaged from here on", "ask again; what came before it is kept")
+    return NotAStream(f"{endpoint.host} sent a compressed answer that is damaged", "try again; the server is at fault")
+
+
 def _chain(failure: BaseException | None) -> Iterator[BaseException]:
     while failure is not None:
         yield failure
@@ -267,15 +308,27 @@ def _code(body: object) -> str | None:
     return str(code) if isinstance(code, (str, int)) else None
 
 
+def _param(body: object) -> str | None:
+    param = body.get("param") if isinstance(body, Mapping) else None
+    return param if isinstance(param, str) else None
+
+
 def _server_message(body: object, endpoint: Endpoint) -> str:
     """The server's own words, on one line and less the key, from any of the forms in which servers give them."""
+    try:
+        return _words(body, endpoint)
+    except RecursionError:  # Brackets inside brackets without an end.
+        return ""
+
+
+def _words(body: object, endpoint: Endpoint) -> str:
     if isinstance(body, Mapping):
         for field in ("message", "detail", "error", "msg"):
             if body.get(field):
-                return _server_message(body[field], endpoint)
+                return _words(body[field], endpoint)
         return _one_line(endpoint.without_key(json.dumps(body, ensure_ascii=False))) if body else ""
     if isinstance(body, list):
-        return _one_line("; ".join(_server_message(one, endpoint) for one in body[:3]))
+        return _one_line("; ".join(_words(one, endpoint) for one in body[:3]))
     # Before anything is cut: half a key would not be found.
     text = endpoint.without_key(body) if isinstance(body, str) else ""
     if text.lstrip()[:1] == "<":

@@ -33,7 +33,8 @@ from streaming_chat.core.errors import (
     UsageError,
 )
 from streaming_chat.providers import weights as weights_
-from streaming_chat.providers.openai_sdk import ChunkStream, OpenAISDK, import_sdk
+from streaming_chat.providers.chunk_stream import ChunkStream
+from streaming_chat.providers.openai_sdk import OpenAISDK, import_sdk
 from streaming_chat.providers.weights import Weights
 
 _PROGRAM = Path(__file__).parent.parent / "local_server.py"

@@ -1,7 +1,7 @@
 """The only importer of `openai`.
 
 The SDK keeps what it is good at: endpoint, authentication, proxies, TLS, the connection pool. Its own stream decoder is not
-used, because it hides `[DONE]` and loses text; the bytes go to `core/sse.py`. Its retries and its following of redirects are
+used, because it hides `[DONE]` and loses text; the bytes go to chunk_stream.py. Its retries and redirects are
 switched off: the first happen in the open (turn.py), the second would carry key and prompt to another place.
 """
 
@@ -16,26 +16,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ServerError
-from streaming_chat.core.reply import DONE
-from streaming_chat.core.sse import SSEDecoder
+from streaming_chat.providers.chunk_stream import ChunkStream
 from streaming_chat.providers.endpoint import Endpoint
-from streaming_chat.providers.failures import (
-    not_a_stream,
-    of_error_chunk,
-    request_id_of,
-    translate,
-    translate_construction,
-)
+from streaming_chat.providers.failures import translate, translate_construction
 
 if TYPE_CHECKING:
     import openai
 
-#: What is kept of a body that has shown no event yet, bytes: enough for a whole JSON completion.
-_LONGEST_HEAD = 4 << 20
 #: A connection that is not there after this many seconds will not come.
 _CONNECT_TIMEOUT = 10.0
-#: What the parser raises; the second for brackets inside brackets without an end.
-_NO_JSON = (ValueError, RecursionError)
 #: Sent where an endpoint needs no key: the SDK insists on one.
 NO_KEY = "no-key"
 
@@ -130,77 +119,6 @@ class OpenAISDK:
         )
         _rehearse(sdk, client)
         return client
-
-
-class ChunkStream:
-    """The chunks of one answer, `DONE` for `[DONE]`, as they arrive."""
-
-    def __init__(self, response: Any, endpoint: Endpoint) -> None:
-        self.request_id = request_id_of(response.headers)
-        self._response = response
-        self._endpoint = endpoint
-
-    def __iter__(self) -> Iterator[Any]:
-        """Yield until `[DONE]` or the end of the body; ChatError when the stream fails."""
-        decoder = SSEDecoder()
-        head = bytearray()
-        try:
-            for received in self._response.iter_bytes():
-                for event in decoder.feed(received):
-                    # A keep-alive may be an event without data.
-                    if event.data:
-                        chunk = self._chunk(event.data)
-                        yield chunk
-                        if chunk is DONE:
-                            return
-                if not decoder.saw_event_stream and len(head) < _LONGEST_HEAD:
-                    head += received
-        except Exception as failure:  # noqa: BLE001 # every failure is translated
-            raise translate(failure, self._endpoint, began=decoder.saw_event_stream) from None
-        yield from self._last_words(decoder)
-        if not decoder.saw_event_stream:
-            yield self._whole_body(bytes(head))
-
-    def _last_words(self, decoder: SSEDecoder) -> Iterator[Any]:
-        """The event whose blank line is missing: servers end so. Cut in two, it is no JSON, and no loss either."""
-        for event in decoder.finish():
-            if event.data:
-                with suppress(_NotJSON):
-                    yield self._chunk(event.data)
-
-    def _chunk(self, data: str) -> Any:
-        if data.strip() == "[DONE]":
-            return DONE
-        try:
-            chunk = json.loads(data)
-        except _NO_JSON:
-            raise _NotJSON(
-                f"{self._endpoint.host} sent an event that is not JSON",
-                "ask again; what came before it is kept",
-                request_id=self.request_id,
-            ) from None
-        if isinstance(chunk, dict) and chunk.get("error"):
-            raise of_error_chunk(chunk["error"], self._endpoint, self.request_id)
-        return chunk
-
-    def _whole_body(self, body: bytes) -> Any:
-        """What a body without a single event is: a completion that was not streamed, or a failure."""
-        text = body.decode(errors="replace")
-        try:
-            completion = json.loads(text)
-        except _NO_JSON:
-            completion = None
-        if isinstance(completion, dict):
-            if completion.get("error"):
-                raise of_error_chunk(completion["error"], self._endpoint, self.request_id)
-            if completion.get("choices"):
-                return completion
-        content_type = str(self._response.headers.get("content-type", ""))
-        raise not_a_stream(content_type, text[:10_000], self._endpoint, self.request_id)
-
-
-class _NotJSON(ServerError):
-    """An event whose data is no JSON."""
 
 
 class _Nowhere:

@@ -11,8 +11,13 @@ from typing import Any
 
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.events import (
+    Adapted,
     Event,
+    Logprobs,
+    NotStreamed,
+    OtherChoice,
     ReasoningDelta,
+    ReasoningUnmarked,
     RefusalDelta,
     Retrying,
     Sent,
@@ -32,8 +37,13 @@ _NAMES: dict[type[object], str] = {
     ReasoningDelta: "reasoning",
     RefusalDelta: "refusal",
     ToolCallDelta: "tool_call",
+    OtherChoice: "other_choice",
+    Logprobs: "logprobs",
     UsageReported: "usage",
     Retrying: "retry",
+    Adapted: "adapted",
+    NotStreamed: "not_streamed",
+    ReasoningUnmarked: "reasoning_unmarked",
 }
 
 
@@ -51,7 +61,7 @@ class NDJSONRenderer:
         name = _NAMES.get(type(event))
         if name is None:
             return
-        fields = asdict(event)
+        fields = dict(vars(event))
         if "at" in fields:
             fields["at"] = round(fields["at"] - self._start, 6)
         self._write({"event": name, **fields})
@@ -77,8 +87,15 @@ class NDJSONRenderer:
         )
 
     def _write(self, line: dict[str, Any]) -> None:
+        try:
+            # Not asdict() on the event: what a server sent raw may be nested more deeply than Python's own calls.
+            text = json.dumps(line, ensure_ascii=False, allow_nan=False, default=asdict)
+        except ValueError:
+            # NaN and Infinity, which Python reads in what a server sent and others do not.
+            finite = json.loads(json.dumps(line, default=asdict), parse_constant=lambda _: None)
+            text = json.dumps(finite, ensure_ascii=False)
         # What is no character, in a server's error message or its request id, is U+FFFD here as everywhere.
-        self._output.write(SurrogateJoiner().feed(json.dumps(line, ensure_ascii=False) + "\n"))
+        self._output.write(SurrogateJoiner().feed(text + "\n"))
 
 
 def error_fields(error: ChatError | None) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.sanitize import Sanitizer
+from streaming_chat.renderers.stall import StallHint
 from streaming_chat.terminal import Output
 
 
@@ -33,11 +34,14 @@ class TerminalRenderer:
     """For a terminal: no byte of the server's can do more than show a character.
 
     Reasoning, and the calls that a model asks for, are not the answer: they are dimmed, and go to `aside`.
+    The `hint` of a stall, a renderer of its own behind this one, makes way for what is written.
     """
 
-    def __init__(self, output: Output, aside: Output) -> None:
+    def __init__(self, output: Output, aside: Output, *, reasoning: bool = True, hint: StallHint | None = None) -> None:
         self._output = output
         self._aside = aside
+        self._reasoning = reasoning
+        self._hint = hint
         self._sanitizer = Sanitizer()
         #: The class of the events that are being written, one section each.
         self._section: type[object] | None = None
@@ -48,7 +52,8 @@ class TerminalRenderer:
         if isinstance(event, (TextDelta, RefusalDelta)):
             self._show(type(event), event.text)
         elif isinstance(event, ReasoningDelta):
-            self._show(ReasoningDelta, event.text)
+            if self._reasoning:
+                self._show(ReasoningDelta, event.text)
         elif isinstance(event, ToolCallDelta):
             call = f"\n[the model calls {event.name}] " if event.name else ""
             self._show(ToolCallDelta, call.lstrip("\n") if self._at_line_start else call)
@@ -56,6 +61,8 @@ class TerminalRenderer:
 
     def end(self, turn: Turn) -> None:  # noqa: ARG002 # the renderers' common face
         """Finish the last line."""
+        if self._hint:
+            self._hint.close()
         self._close_section()
 
     def _show(self, section: type[object], text: str) -> None:
@@ -75,6 +82,8 @@ class TerminalRenderer:
         if not text:
             return
         self._at_line_start = text.endswith("\n")
+        if self._hint:
+            self._hint.make_way(text)
         if self._section in (ReasoningDelta, ToolCallDelta):
             self._aside.write(self._aside.styled("dim", text))
         else:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from streaming_chat.core.adaptation import ADAPTATIONS
 from streaming_chat.core.errors import ExitStatus, OutputClosed
-from streaming_chat.core.events import Event, Outcome, Retrying
+from streaming_chat.core.events import Adapted, Event, NotStreamed, Outcome, ReasoningUnmarked, Retrying
 from streaming_chat.core.reply import OUTCOME_OF_FINISH_REASON, Turn
 from streaming_chat.core.timing import Timing
 from streaming_chat.notices import Notices
@@ -25,13 +26,21 @@ EXPLANATIONS: Mapping[Outcome, tuple[str, str]] = {
 class StatusRenderer:
     """Tells how a turn went. In a chat, an answer that is not whole is a notice; alone, it is the program's error."""
 
-    def __init__(self, notices: Notices, *, in_chat: bool, latency: bool) -> None:
+    def __init__(self, notices: Notices, *, in_chat: bool, latency: bool, calls_are_shown: bool) -> None:
         self._notices = notices
         self._in_chat = in_chat
         self._latency = latency
+        self._calls_are_shown = calls_are_shown
+        self._remarks: list[str] = []
 
     def handle(self, event: Event) -> None:
-        """Announce a further attempt before it is waited for."""
+        """Announce a further attempt before it is waited for; keep for the end what would stand in the text's way."""
+        if isinstance(event, Adapted):
+            self._notices.notice(f"the model does not take the request as it is: {ADAPTATIONS[event.adaptation].says}")
+        elif isinstance(event, NotStreamed):
+            self._remarks.append("the server did not stream: the answer came in one piece")
+        elif isinstance(event, ReasoningUnmarked):
+            self._remarks.append("what stands before </think> was the model's reasoning")
         if isinstance(event, Retrying):
             self._notices.notice(
                 f"{event.reason}; attempt {event.attempt} of {event.attempts} in {event.delay:.1f} s (Ctrl-C stops)"
@@ -41,6 +50,11 @@ class StatusRenderer:
         """How it ended, then how long it took. Nothing when nobody reads the answer: that is for the caller to tell."""
         if isinstance(turn.error, OutputClosed):
             return
+        for remark in self._remarks:
+            self._notices.notice(remark)
+        if not self._calls_are_shown:
+            for call in turn.tool_calls:
+                self._notices.line(f"[the model calls {call.name}] {call.arguments}", style="dim")
         self._tell_outcome(turn)
         if self._latency and turn.timing.headers is not None:
             self._notices.line(latency_line(turn.timing), style="dim")

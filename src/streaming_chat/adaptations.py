@@ -1,0 +1,70 @@
+"""What models turned out not to take (core/adaptation.py), remembered for each endpoint and model.
+
+A JSON file, `{endpoint: {model: [name, …]}}`, for the user alone. Not to be able to read or write it costs a request, and is
+no failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from streaming_chat.core.events import Adapted, Event
+from streaming_chat.core.reply import Turn
+from streaming_chat.folders import make_private
+
+
+class Adaptations:
+    """What is known of the models of `endpoint`. It learns as a renderer does; without a `path` only for this session."""
+
+    def __init__(self, path: Path | None, endpoint: str) -> None:
+        self._path = path
+        self._endpoint = endpoint
+        self._known: dict[str, list[str]] = self._read().get(endpoint, {})
+        self._new: list[str] = []
+
+    def known(self, model: str) -> list[str]:
+        """The names of the adaptations for `model`."""
+        return list(self._known.get(model, []))
+
+    def handle(self, event: Event) -> None:
+        """Take note of an adaptation."""
+        if isinstance(event, Adapted):
+            self._new.append(event.adaptation)
+
+    def end(self, turn: Turn) -> None:
+        """Remember what the answer to this turn took."""
+        if not self._new:
+            return
+        names = self.known(turn.request.model)
+        self._known[turn.request.model] = names + [name for name in self._new if name not in names]
+        self._new = []
+        self._write()
+
+    def _read(self) -> dict[str, dict[str, list[str]]]:
+        if self._path is None:
+            return {}
+        try:
+            content: Any = json.loads(self._path.read_bytes())
+            return {
+                str(endpoint): {str(model): [str(name) for name in names] for model, names in models.items()}
+                for endpoint, models in content.items()
+            }
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        # Read again: another session may have learnt something about another endpoint meanwhile.
+        content = self._read() | {self._endpoint: self._known}
+        temporary = self._path.with_suffix(f".{os.getpid()}")
+        with suppress(OSError):
+            make_private(self._path.parent)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                json.dump(content, file, indent=1)
+            temporary.replace(self._path)
