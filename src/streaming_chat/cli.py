@@ -269,6 +269,7 @@ class _Program:
             if settings.api_key or urlsplit(settings.base_url).hostname != _OPENAI_HOST:
                 return self._openai(), settings.base_url, settings
             self._allow_embedded_model()
+            settings = settings.changed("local", True, "no key is set")
         for name, flag in (("model", "--model"), ("base_url", "--base-url")):
             if local and settings.origin(name) == flag:
                 self._notices.notice(f"{flag} {getattr(settings, name)} is not used: the embedded model answers")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from shutil import get_terminal_size
+from textwrap import fill
 
 from streaming_chat.core.errors import ChatError, OutputClosed
 from streaming_chat.core.sanitize import sanitize
@@ -16,10 +18,10 @@ class Notices:
         self.output = output
         self._quiet = quiet
 
-    def error(self, error: ChatError) -> None:
-        """`error:` and `hint:`, with the server's request id where there is one."""
+    def error(self, error: ChatError, hint: str | None = None) -> None:
+        """`error:` and `hint:`, with the server's request id where there is one; `hint` takes the place of the error's."""
         request = f" (request id {error.request_id})" if error.request_id else ""
-        self._write(self._labelled("error", error.message + request) + self._labelled("hint", error.hint))
+        self.problem(error.message + request, error.hint if hint is None else hint)
 
     def problem(self, message: str, hint: str) -> None:
         """`error:` and `hint:` of something that is not an exception."""
@@ -28,7 +30,7 @@ class Notices:
     def notice(self, text: str) -> None:
         """`notice:`, unless the user wants quiet."""
         if not self._quiet:
-            self._write(self._labelled("notice", text))
+            self._write(self._labelled("notice", text, in_lines=self.output.is_terminal))
 
     def line(self, text: str, *, style: str | None = None) -> None:
         """A line without a label, unless the user wants quiet. `text` may have several lines."""
@@ -40,10 +42,12 @@ class Notices:
         safe = sanitize(text)
         self._write((self.output.styled(style, safe) if style else safe) + "\n")
 
-    def _labelled(self, label: str, text: str) -> str:
-        # One line, whatever a server put into its message.
-        line = " ".join(sanitize(text).split())
-        return f"{self.output.styled(label, label + ':')} {line}\n"
+    def _labelled(self, label: str, text: str, *, in_lines: bool = False) -> str:
+        # One line, whatever a server put into its message. Errors stay one on a terminal too, to be copied.
+        line = f"{label}: " + " ".join(sanitize(text).split())
+        if in_lines:
+            line = fill(line, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+        return self.output.styled(label, f"{label}:") + line.removeprefix(f"{label}:") + "\n"
 
     def _write(self, text: str) -> None:
         # That nobody reads what the program says of itself is no reason to stop the answer.

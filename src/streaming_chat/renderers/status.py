@@ -19,7 +19,7 @@ EXPLANATIONS: Mapping[Outcome, tuple[str, str]] = {
     Outcome.TOOL_CALLS: ("the model asked for a tool instead of answering", "tools are shown here, never run"),
     Outcome.EMPTY: ("the answer is empty", "ask again, or ask another model"),
     Outcome.TRUNCATED: ("the answer is cut: the stream ended before the model had finished", "ask again"),
-    Outcome.INTERRUPTED: ("interrupted: the text above is not the whole answer", "ask again for all of it"),
+    Outcome.INTERRUPTED: ("interrupted: the text above is not the whole answer", "ask again"),
 }
 
 
@@ -61,7 +61,7 @@ class StatusRenderer:
 
     def _tell_outcome(self, turn: Turn) -> None:
         if turn.error is not None:
-            self._notices.error(turn.error)
+            self._notices.error(turn.error, self._hint(turn.error.hint))
         elif turn.outcome in EXPLANATIONS:
             message, hint = EXPLANATIONS[turn.outcome]
             if turn.outcome is Outcome.INTERRUPTED and not turn.text:
@@ -69,13 +69,18 @@ class StatusRenderer:
             if turn.finish_reason and turn.finish_reason != "stop":
                 message += f" (finish_reason: {turn.finish_reason})"
             if self._in_chat:
-                self._notices.notice(
-                    f"{message}; {hint if turn.outcome is not Outcome.INTERRUPTED else '/retry asks again'}"
-                )
+                self._notices.notice(f"{message}; {self._hint(hint)}")
             else:
                 self._notices.problem(message, hint)
         elif turn.finish_reason not in (None, "stop", *OUTCOME_OF_FINISH_REASON):
             self._notices.notice(f"finish_reason: {turn.finish_reason}")
+
+    def _hint(self, hint: str) -> str:
+        """In a chat there is a command for asking again."""
+        for words in ("ask again", "try again"):
+            if self._in_chat and hint.startswith(words):
+                return "/retry asks again" + hint.removeprefix(words)
+        return hint
 
 
 def exit_status(turn: Turn) -> int:

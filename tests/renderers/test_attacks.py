@@ -1,0 +1,79 @@
+"""No byte from outside moves anything on a terminal, by whichever way it comes: on a screen, and byte by byte."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from screen import Terminal
+from streaming_chat.core.conversation import ChatRequest, Message
+from streaming_chat.core.errors import ServerError
+from streaming_chat.core.events import Outcome, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
+from streaming_chat.core.reply import Turn
+from streaming_chat.core.sanitize import sanitize
+from streaming_chat.core.timing import Timing
+from streaming_chat.notices import Notices
+from streaming_chat.renderers.plain import TerminalRenderer
+from streaming_chat.renderers.status import StatusRenderer
+from streaming_chat.terminal import STYLES, Output
+
+sys.path.append(str(Path(__file__).parents[1] / "core"))
+from test_sanitize import ATTACKS
+
+#: All that this program itself sends to a terminal here.
+OWN = re.compile("|".join(re.escape(f"\x1b[{style}m") for style in (*STYLES.values(), "0")))
+TIMING = Timing(total=1.0, headers=0.1)
+REQUEST = ChatRequest("m", (Message("user", "U"),))
+
+
+def shown_by(kind: type, attack: str, output: Output, cut: int) -> None:
+    renderer = TerminalRenderer(output, output)
+    for piece in (attack[:cut], attack[cut:]):
+        if piece:
+            renderer.handle(ToolCallDelta(1.0, 0, piece, piece) if kind is ToolCallDelta else kind(1.0, piece))
+    renderer.end(Turn(REQUEST, "", "", Outcome.COMPLETE, "stop", None, TIMING))
+
+
+def told_of(attack: str, output: Output) -> None:
+    error = ServerError(attack, attack, request_id=attack)
+    notices = Notices(output)
+    status = StatusRenderer(notices, in_chat=True, latency=True, calls_are_shown=True)
+    status.end(Turn(REQUEST, "x", "", Outcome.ERROR, attack, None, TIMING, error))
+    status.end(Turn(REQUEST, "x", "", Outcome.COMPLETE, attack, None, TIMING))
+    notices.always(attack, style="dim")
+
+
+def check(raw: bytes) -> None:
+    text = OWN.sub("", raw.decode())
+    assert sanitize(text) == text
+    terminal = Terminal(200, 60)
+    terminal.feed(raw.replace(b"\n", b"\r\n"))
+    assert not terminal.title
+    assert not terminal.icon_name
+    plain = Terminal(200, 60)
+    plain.feed(text.replace("\n", "\r\n").encode())
+    assert terminal.rows_text() == plain.rows_text()
+    assert (terminal.cursor.x, terminal.cursor.y) == (plain.cursor.x, plain.cursor.y)
+
+
+@pytest.mark.parametrize("color", [True, False], ids=["colour", "no colour"])
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_an_attack_moves_nothing_whichever_way_it_comes(attack: str, color: bool) -> None:
+    for kind in (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta):
+        for cut in range(len(attack)):
+            stream = io.BytesIO()
+            output = Output(stream, is_terminal=True, color=color)
+            shown_by(kind, attack, output, cut)
+            if cut in (0, len(attack) // 2):  # The bytes are enough for the others.
+                check(stream.getvalue())
+            else:
+                text = OWN.sub("", stream.getvalue().decode())
+                assert sanitize(text) == text
+            assert color or b"\x1b" not in stream.getvalue()
+    stream = io.BytesIO()
+    told_of(attack, Output(stream, is_terminal=True, color=color))
+    check(stream.getvalue())
