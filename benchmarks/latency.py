@@ -43,9 +43,7 @@ def main() -> None:
         first_token, total = honesty(runs, environment)
         on_screen = sent_to_screen(runs, environment)
         back = [back_at_the_prompt(environment) for _ in range(runs)]
-    print(
-        f"Machine: {platform.machine()}, {os.cpu_count()} cores, {platform.system()}; {date.today().isoformat()}; ", end=""
-    )
+    print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores; {date.today().isoformat()};", end=" ")
     print(f"Python {platform.python_version()}, openai {version('openai')}; `python benchmarks/latency.py --runs {runs}`")
     print()
     print("| figure | median | p95 | max | n |")

@@ -85,3 +85,13 @@ def test_the_chat_remembers_and_config_tells(chat, server):
     screen.line("again")
     screen.wait_until(lambda: len(server.chats) == 3)
     assert "temperature" not in server.chats[2].json
+
+
+def test_a_request_that_is_refused_all_the_same_teaches_nothing(ask, server, world):
+    server.play(
+        http_error(400, refusal("temperature", "Unsupported parameter: 'temperature' is not supported.")),
+        http_error(400, {"error": {"message": "no such thing"}}),
+    )
+    assert ask("hi", "--temperature", "0.5").returncode == 8
+    assert len(server.chats) == 2
+    assert not (world.state / "adaptations.json").exists()

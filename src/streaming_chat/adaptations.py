@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from streaming_chat.core.errors import RequestRejected
 from streaming_chat.core.events import Adapted, Event
 from streaming_chat.core.reply import Turn
 from streaming_chat.folders import make_private
@@ -36,12 +37,12 @@ class Adaptations:
             self._new.append(event.adaptation)
 
     def end(self, turn: Turn) -> None:
-        """Remember what the answer to this turn took."""
-        if not self._new:
+        """Remember what the answer to this turn took. A request that was refused all the same teaches nothing."""
+        new, self._new = self._new, []
+        if not new or isinstance(turn.error, RequestRejected):
             return
         names = self.known(turn.request.model)
-        self._known[turn.request.model] = names + [name for name in self._new if name not in names]
-        self._new = []
+        self._known[turn.request.model] = names + [name for name in new if name not in names]
         self._write()
 
     def _read(self) -> dict[str, dict[str, list[str]]]:

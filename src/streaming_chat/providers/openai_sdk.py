@@ -86,7 +86,7 @@ class OpenAISDK:
             raise translate(failure, self.endpoint) from None
         try:
             entries = json.loads(body)["data"]
-            return sorted(str(entry["id"]) for entry in entries)
+            return sorted(self.endpoint.without_secret(str(entry["id"])) for entry in entries)
         except (ValueError, LookupError, TypeError):
             raise ServerError(
                 f"{self.endpoint.host} sent no list of models",
