@@ -13,7 +13,7 @@ from contextlib import closing
 import pytest
 
 from conftest import KEY
-from server import Gate, Send, Server, answer, chunk, frame, head, http_error, models, sse
+from server import Gate, Hang, Send, Server, Wait, answer, chunk, frame, head, http_error, models, sse
 from streaming_chat import __version__
 from streaming_chat.history import History
 
@@ -391,3 +391,27 @@ def test_a_proxy_that_is_not_there_is_named(world):
     assert done.returncode == 5
     assert done.stderr.decode().startswith("error: the proxy 127.0.0.1:1 cannot be reached\n")
     assert "secret" not in done.stderr.decode()
+
+
+def test_what_comes_after_the_finish_is_not_cut_off_while_it_comes(ask, server):
+    late = [Wait(1.2), Send(frame(sse(chunk(" late")))), Wait(1.2), Send(frame(sse(chunk("r", finish_reason="stop"))))]
+    server.play([Send(head()), Send(frame(sse(chunk("Hello", finish_reason="stop")))), *late, Hang()])
+    done = ask("hi")
+    assert (done.returncode, done.stdout) == (0, b"Hello later\n")
+
+
+def test_of_several_answers_one_may_be_slower(ask, server):
+    def piece(index, content, finish_reason=None):
+        choice = {"index": index, "delta": {"content": content}, "finish_reason": finish_reason}
+        return Send(frame(sse({"choices": [choice]})))
+
+    server.play([Send(head()), piece(1, "B", "stop"), piece(0, "A"), Wait(2.5), piece(0, "a", "stop"), Hang()])
+    done = ask("hi", "--param", "n=2")
+    assert (done.returncode, done.stdout) == (0, b"Aa\n")
+
+
+def test_a_key_as_the_code_of_an_error_is_nowhere(ask, server, world):
+    server.play(http_error(400, {"error": {"message": "x", "code": KEY, "param": KEY}}))
+    done = ask("hi", "--json")
+    assert KEY.encode() not in done.stdout + done.stderr
+    assert KEY.encode() not in (world.state / "history.db").read_bytes()

@@ -281,3 +281,31 @@ def test_a_state_folder_that_becomes_read_only_in_mid_answer_does_no_harm(
         assert notices[0].startswith("notice: the history does not keep this session from here on")
     else:
         assert (turn.text, turn.outcome) == ("Half and all", Outcome.COMPLETE)
+
+
+@pytest.mark.parametrize(
+    ("signals", "status"),
+    [
+        ((signal.SIGINT, signal.SIGTERM), {143, 130}),  # Merged by the system, or one behind the other.
+        ((signal.SIGTERM, signal.SIGTERM), {143}),
+        ((signal.SIGHUP, signal.SIGTERM), {129, 143}),
+        ((signal.SIGTERM, signal.SIGINT), {143, 130}),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("pause", [0.0, 0.0005, 0.002])
+@pytest.mark.usefixtures("_signals_as_a_shell_leaves_them")
+def test_of_two_signals_the_first_ends_it_and_the_turn_is_marked(
+    world: World, server: Server, environment: dict[str, str], signals: tuple[int, int], status: set[int], pause: float
+) -> None:
+    server.play([*begun("Hello"), Hang()])
+    with start(world, environment) as program:
+        assert program.stdout is not None
+        assert program.stdout.read(5) == b"Hello"
+        for number in signals:
+            program.send_signal(number)
+            threading.Event().wait(pause)
+        program.communicate(timeout=10)
+    assert program.returncode in status
+    (turn,) = turns(world)
+    assert (turn.outcome, turn.text) == (Outcome.INTERRUPTED, "Hello")

@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from streaming_chat.core.errors import RequestRejected
 from streaming_chat.core.events import Adapted, Event
 from streaming_chat.core.reply import Turn
 from streaming_chat.folders import make_private
@@ -37,9 +36,9 @@ class Adaptations:
             self._new.append(event.adaptation)
 
     def end(self, turn: Turn) -> None:
-        """Remember what the answer to this turn took. A request that was refused all the same teaches nothing."""
+        """Remember what the answer to this turn took. A request that failed all the same teaches nothing."""
         new, self._new = self._new, []
-        if not new or isinstance(turn.error, RequestRejected):
+        if not new or turn.error is not None:
             return
         names = self.known(turn.request.model)
         self._known[turn.request.model] = names + [name for name in new if name not in names]

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+
+class _State:
+    """What signals have done so far. Python runs handlers in the main thread alone."""
+
+    #: The program is leaving: the first signal has said how.
+    leaving = False
+    #: Something must not be torn: a signal that ends the program waits.
+    finishing = False
+    #: The signal that waits.
+    pending: int | None = None
 
 
 def end_on_termination() -> None:
     """Let SIGTERM, and SIGHUP when the terminal is closed, end the program by way of every `finally`: status 128 + n."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
+        if _State.finishing:
+            _State.pending = _State.pending or number
+            return
+        if _State.leaving:
+            return
+        _State.leaving = True
         # SystemExit and not an exception of ours: no `except Exception` on the way, the SDK's least of all, takes it.
         raise SystemExit(128 + number)
 
@@ -30,11 +48,38 @@ def one_interrupt() -> Iterator[None]:
     """
 
     def first(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, _nothing)
-        raise KeyboardInterrupt
+        if not _State.finishing and not _State.leaving:
+            # A SIGTERM right behind it waits too, until the answer has been marked and saved.
+            _State.finishing = True
+            raise KeyboardInterrupt
 
-    with _handled_by(first):
+    try:
+        with _handled_by(first):
+            yield
+    finally:
+        _State.finishing = False
+    _leave_if_asked()
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Signals wait until this is left. In a thread other than the main one nothing happens, as signals do not go there."""
+    if threading.current_thread() is not threading.main_thread() or _State.finishing:
         yield
+        return
+    _State.finishing = True
+    try:
+        yield
+    finally:
+        _State.finishing = False
+    _leave_if_asked()
+
+
+def _leave_if_asked() -> None:
+    number, _State.pending = _State.pending, None
+    if number is not None:
+        _State.leaving = True
+        raise SystemExit(128 + number)
 
 
 @contextmanager

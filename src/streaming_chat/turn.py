@@ -17,6 +17,7 @@ from streaming_chat.core.errors import ChatError, OutputClosed
 from streaming_chat.core.events import Adapted, Event, Finished, Retrying
 from streaming_chat.core.reply import Reply, Turn
 from streaming_chat.core.retry import retry_delay
+from streaming_chat.signals import deferred
 
 
 class Chunks(Protocol):
@@ -85,17 +86,18 @@ def run_turn(
     at = clock()
     events, turn = reply.finish(at, error=error, interrupted=interrupted)
     events.append(Finished(at, turn.outcome, turn.finish_reason))
-    for renderer in renderers:
-        try:
-            for event in events:
-                renderer.handle(event)
-            renderer.end(turn)
-        except OutputClosed as ending:
-            # A terminal that is closed sends SIGHUP first: that is why the program ends.
-            leave = leave or ending
-        except KeyboardInterrupt:
-            # The answer is over: there is nothing left to interrupt, and the other renderers have yet to be told.
-            continue
+    with deferred():
+        for renderer in renderers:
+            try:
+                for event in events:
+                    renderer.handle(event)
+                renderer.end(turn)
+            except OutputClosed as ending:
+                # A terminal that is closed sends SIGHUP first: that is why the program ends.
+                leave = leave or ending
+            except KeyboardInterrupt:
+                # The answer is over: there is nothing left to interrupt, and the other renderers have yet to be told.
+                continue
     if leave is not None:
         raise leave
     return turn

@@ -154,6 +154,29 @@ def test_other_choices_and_log_probabilities_are_told_as_they_came() -> None:
     assert (turn.text, turn.outcome) == ("Yes", Outcome.COMPLETE)
 
 
+@pytest.mark.parametrize(
+    ("finish_reason", "outcome"),
+    [
+        ("MAX_TOKENS", Outcome.LENGTH),
+        ("Length", Outcome.LENGTH),
+        ("model_length", Outcome.LENGTH),
+        ("content-filter", Outcome.FILTERED),
+        ("SAFETY", Outcome.FILTERED),
+        ("refusal", Outcome.REFUSED),
+        ("SERVER_ERROR", Outcome.ERROR),
+        ("STOP", Outcome.COMPLETE),
+        ("eos", Outcome.COMPLETE),
+    ],
+)
+def test_a_finish_reason_is_known_in_other_clothes(finish_reason: str, outcome: Outcome) -> None:
+    turn = turn_of(text("Half"), chunk({}, finish_reason), DONE)
+    assert (turn.outcome, turn.finish_reason) == (outcome, finish_reason)
+
+
+def test_a_finish_reason_that_says_null_is_none() -> None:
+    assert turn_of(chunk({"content": "Half"}, "null")).outcome is Outcome.TRUNCATED
+
+
 @pytest.mark.parametrize("finish_reason", sorted(FAILURES))
 def test_a_finish_reason_can_be_a_failure(finish_reason: str) -> None:
     turn = turn_of(text("Half"), chunk({}, finish_reason), DONE)

@@ -28,6 +28,12 @@ from streaming_chat.providers.endpoint import Endpoint
         ("http://box.home.arpa/v1", False),
         ("http://notlocal/v1", False),
         ("http://local.example.com/v1", True),
+        # As a resolver reads them, and a reader does not.
+        ("http://134744072/v1", True),
+        ("http://0x08080808/v1", True),
+        ("http://010.8.8.8/v1", True),
+        ("http://evil。example/v1", True),
+        ("http://evil.example%2f.local/v1", True),
     ],
 )
 def test_a_key_is_exposed_on_plain_http_to_a_public_host(url: str, exposed: bool) -> None:

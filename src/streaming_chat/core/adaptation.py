@@ -16,11 +16,20 @@ from typing import Final
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError, RequestRejected
 
-#: How a server says that it does not know or take a field, rather than its value.
-_REFUSED: Final = re.compile(
-    r"unsupported|not supported|does not support|unrecognized|unrecognised|unknown|unexpected|not permitted"
-    r"|not allowed|isn't supported|invalid (parameter|argument|role)|extra (fields|inputs)",
-    re.IGNORECASE,
+#: How a server refuses a field by its name: "Unsupported parameter: 'top_p'", "stream_options: Extra inputs …".
+_REFUSES: Final = (
+    r"(unsupported|unrecognized|unrecognised|unknown|unexpected|invalid)( request)? (parameter|argument|field|value)"
+    r"[^.]{{0,40}}(?<![\w.]){0}(?!\w)"
+    r"|(?<![\w.]){0}(?!\w)['\"`:]{{0,2}} (is |are )?"
+    r"(not supported|unsupported|not permitted|not allowed|not available|extra)"
+)
+#: What a server says of a value that it would take, were it another. That is for the user to change.
+_VALUE: Final = re.compile(
+    r"too (large|high|low|long|small)|must be|at most|at least|between|maximum|minimum|less than|greater than|reduce|[<>]"
+)
+_CODES: Final = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
+_ROLE: Final = re.compile(
+    r"(does not|doesn't) support ['\"]?system|system['\"]? (role|message)s? (is|are) (not supported|unsupported)"
 )
 
 
@@ -79,11 +88,10 @@ def adaptation_for(request: ChatRequest, error: ChatError) -> str | None:
 
 
 def _names(field: str, error: ChatError) -> bool:
-    """Whether the server refuses the field itself."""
+    """Whether the server refuses the field itself, not its value."""
+    message = error.message.lower()
     if field == "role":
-        about = bool(re.search(r"messages\S*role$", error.param or "")) or bool(re.search(r"\bsystem\b", error.message))
-        about = about and "role" in f"{error.param} {error.message}"
-    else:
-        # As a whole word: `max_tokens` stands inside `max_tokens_to_sample` and other names.
-        about = error.param == field or bool(re.search(rf"(?<![\w.]){field}(?!\w)", error.message))
-    return about and bool(_REFUSED.search(f"{error.code or ''} {error.message}".replace("_", " ")))
+        return bool(_ROLE.search(message))
+    if _VALUE.search(message):
+        return False
+    return (error.param == field and error.code in _CODES) or bool(re.search(_REFUSES.format(field), message))

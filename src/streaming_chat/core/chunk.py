@@ -43,6 +43,12 @@ def index_of(choice: Mapping[str, Any]) -> int:
     return int(index) if isinstance(index, int) or (isinstance(index, float) and index.is_integer()) else 0
 
 
+def finish_reason_of(choice: Mapping[str, Any]) -> str:
+    """Why the answer ended; nothing while it goes on, which some servers write as "null"."""
+    reason = name_of(choice.get("finish_reason"))
+    return "" if reason == "null" else reason
+
+
 def delta_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     """`delta`, or `message` in its place, or the `text` of a completion."""
     for field in ("delta", "message"):

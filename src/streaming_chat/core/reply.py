@@ -18,6 +18,7 @@ from streaming_chat.core.chunk import (
     choices_of,
     content_of,
     delta_of,
+    finish_reason_of,
     index_of,
     name_of,
     reasoning_of,
@@ -53,17 +54,28 @@ DONE: Final[Mapping[str, Any]] = {"object": "[DONE]"}
 OUTCOME_OF_FINISH_REASON: Final[Mapping[str, Outcome]] = {
     "length": Outcome.LENGTH,
     "max_tokens": Outcome.LENGTH,
+    "max_output_tokens": Outcome.LENGTH,
+    "model_length": Outcome.LENGTH,
     "model_context_window_exceeded": Outcome.LENGTH,
     "content_filter": Outcome.FILTERED,
     "sensitive": Outcome.FILTERED,
     "safety": Outcome.FILTERED,
+    "recitation": Outcome.FILTERED,
+    "prohibited_content": Outcome.FILTERED,
+    "guardrail_intervened": Outcome.FILTERED,
+    "refusal": Outcome.REFUSED,
     "tool_calls": Outcome.TOOL_CALLS,
     "function_call": Outcome.TOOL_CALLS,
 }
 
 
 #: Values of `finish_reason` under which servers report that they failed (OpenRouter, DeepSeek, Zhipu, …).
-FAILURES: Final = frozenset({"error", "insufficient_system_resource", "network_error", "abort", "aborted", "cancelled"})
+FAILURES: Final = frozenset(
+    {
+        *("error", "server_error", "network_error", "insufficient_system_resource"),
+        *("abort", "aborted", "cancelled", "failed", "timeout"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -162,7 +174,7 @@ class Reply:
         if choice is not None:
             events += self._choice(choice, at)
         for other in others:
-            reason = name_of(other.get("finish_reason")) or None
+            reason = finish_reason_of(other) or None
             events.append(OtherChoice(at, index_of(other), delta_of(other), reason))
         usage = usage_of(chunk)
         if usage is not None and usage != self._usage:
@@ -189,7 +201,7 @@ class Reply:
         if isinstance(choice.get("logprobs"), Mapping):
             yield Logprobs(at, choice["logprobs"])
 
-        finish_reason = name_of(choice.get("finish_reason"))
+        finish_reason = finish_reason_of(choice)
         if finish_reason:
             self._finish_reason = finish_reason
             yield from self._flush(at)
@@ -276,7 +288,7 @@ class Reply:
 
     def _failure(self, error: ChatError | None) -> ChatError | None:
         """The failure that the server names instead of a reason to stop, with `error` for its details."""
-        if self._finish_reason not in FAILURES:
+        if _plain(self._finish_reason) not in FAILURES:
             return None
         return error or ServerError(
             f"the server failed in the middle of the answer (finish_reason: {self._finish_reason})",
@@ -289,9 +301,9 @@ class Reply:
             if interrupted or isinstance(error, OutputClosed):
                 return Outcome.INTERRUPTED
             return Outcome.TRUNCATED if error is None or isinstance(error, ConnectionCut) else Outcome.ERROR
-        if self._finish_reason in FAILURES:
+        if _plain(self._finish_reason) in FAILURES:
             return Outcome.ERROR
-        outcome = OUTCOME_OF_FINISH_REASON.get(self._finish_reason or "", Outcome.COMPLETE)
+        outcome = OUTCOME_OF_FINISH_REASON.get(_plain(self._finish_reason), Outcome.COMPLETE)
         if outcome is not Outcome.COMPLETE:
             return outcome
         if self._refusal.pieces:
@@ -330,3 +342,8 @@ class _Call:
         self.id = ""
         self.name = _Text()
         self.arguments = _Text()
+
+
+def _plain(finish_reason: str | None) -> str:
+    """A finish_reason as the tables spell it: `MAX_TOKENS` and `content-filter` are the same reasons in other clothes."""
+    return (finish_reason or "").lower().replace("-", "_")

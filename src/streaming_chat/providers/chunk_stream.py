@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from streaming_chat.core.chunk import finish_reason_of, index_of
 from streaming_chat.core.errors import ChatError, ServerError
 from streaming_chat.core.reply import DONE
 from streaming_chat.core.sse import ServerSentEvent, SSEDecoder
@@ -40,8 +41,7 @@ class ChunkStream:
         decoder = SSEDecoder()
         head = bytearray()
         finished = False
-        grace = threading.Timer(_GRACE, self._hang_up)
-        grace.daemon = True
+        grace = self._grace()
         try:
             for received in self._response.iter_bytes():
                 for event in decoder.feed(received):
@@ -51,8 +51,11 @@ class ChunkStream:
                         yield from self._told(chunk)
                         if chunk is DONE:
                             return
-                        if not finished and _is_finished(chunk):
-                            finished = True
+                        finished = finished or _is_finished(chunk)
+                        if finished:
+                            # Anew with every chunk: what still comes is not cut off.
+                            grace.cancel()
+                            grace = self._grace()
                             grace.start()
                 if not decoder.saw_event_stream and len(head) < _LONGEST_HEAD:
                     head += received
@@ -107,6 +110,11 @@ class ChunkStream:
         content_type = str(self._response.headers.get("content-type", ""))
         raise not_a_stream(content_type, text[:10_000], self._endpoint, self.request_id)
 
+    def _grace(self) -> threading.Timer:
+        timer = threading.Timer(_GRACE, self._hang_up)
+        timer.daemon = True
+        return timer
+
     def _hang_up(self) -> None:
         """End the wait of another thread for more: it reads the end of the body."""
         # Neither SDK nor HTTP library can be told to wait less than when the request was sent.
@@ -129,5 +137,8 @@ def _error_in(chunk: Any) -> object:
 
 
 def _is_finished(chunk: Any) -> bool:
+    """Whether the only answer is finished. Of several, the others may be slower."""
     choices = chunk.get("choices") if isinstance(chunk, dict) else None
-    return isinstance(choices, list) and any(isinstance(one, Mapping) and one.get("finish_reason") for one in choices)
+    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], Mapping):
+        return False
+    return index_of(choices[0]) == 0 and bool(finish_reason_of(choices[0]))

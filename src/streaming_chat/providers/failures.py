@@ -104,7 +104,7 @@ def translate_construction(failure: Exception, endpoint: Endpoint) -> ChatError:
 def of_error_chunk(error: object, endpoint: Endpoint, request_id: str | None) -> ChatError:
     """The error that an `error` object in a stream, or in place of one, means."""
     message = _server_message(error, endpoint) or "the server gave no reason"
-    code = _code(error)
+    code = _code(error, endpoint)
     status = int(code) if code and re.fullmatch(r"[45]\d\d", code) else _STATUS_OF_CODE.get(code or "", 500)
     kind = QuotaError if code in _QUOTA_CODES else _kind(status)
     return kind(
@@ -115,7 +115,7 @@ def of_error_chunk(error: object, endpoint: Endpoint, request_id: str | None) ->
         request_id=request_id,
         code=code,
         status_code=status if code == str(status) else None,
-        param=_param(error),
+        param=_param(error, endpoint),
     )
 
 
@@ -140,7 +140,7 @@ def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
     status: int = failure.status_code
     headers: Mapping[str, str] = failure.response.headers
     message = _server_message(failure.body, endpoint)
-    code = _code(failure.body)
+    code = _code(failure.body, endpoint)
     kind = QuotaError if status == 429 and code in _QUOTA_CODES else _kind(status)
     wait = retry_after(headers, time.time())
     error = kind(
@@ -149,7 +149,7 @@ def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
         status_code=status,
         request_id=request_id_of(headers, endpoint),
         code=code,
-        param=_param(failure.body),
+        param=_param(failure.body, endpoint),
     )
     if isinstance(error, (RateLimitError, ServerError)):
         error.retry_after = wait
@@ -301,16 +301,16 @@ def _chain(failure: BaseException | None) -> Iterator[BaseException]:
         failure = failure.__cause__ or failure.__context__
 
 
-def _code(body: object) -> str | None:
+def _code(body: object, endpoint: Endpoint) -> str | None:
     if not isinstance(body, Mapping):
         return None
     code = body.get("code") or body.get("type")
-    return str(code) if isinstance(code, (str, int)) else None
+    return endpoint.without_key(str(code)) if isinstance(code, (str, int)) else None
 
 
-def _param(body: object) -> str | None:
+def _param(body: object, endpoint: Endpoint) -> str | None:
     param = body.get("param") if isinstance(body, Mapping) else None
-    return param if isinstance(param, str) else None
+    return endpoint.without_key(param) if isinstance(param, str) else None
 
 
 def _server_message(body: object, endpoint: Endpoint) -> str:

@@ -87,7 +87,7 @@ class OpenAISDK:
         try:
             entries = json.loads(body)["data"]
             return sorted(self.endpoint.without_secret(str(entry["id"])) for entry in entries)
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             raise ServerError(
                 f"{self.endpoint.host} sent no list of models",
                 "the endpoint may not have one; name a model with --model",
