@@ -51,7 +51,7 @@ def test_a_program_may_catch_ctrl_c():
         import time
         try:
             print("ready")
-            time.sleep(60)
+            time.sleep(60)  # ended by the Ctrl-C that the test sends
         except KeyboardInterrupt:
             raise SystemExit(130)
     """
