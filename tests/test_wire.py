@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import KEY
+from conftest import KEY, World
 from server import Script, Send, Server, Step, answer, byte_by_byte, frame, http_error, split
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.events import Outcome
@@ -21,7 +21,7 @@ from streaming_chat.core.reply import Turn
 from streaming_chat.providers.openai_sdk import OpenAISDK
 from streaming_chat.renderers.status import exit_status
 from streaming_chat.turn import run_turn
-from wire_cases import ANY, CASES, WireCase, printable
+from wire_cases import ANY, CASES, DONE, STOP, WireCase, event, printable, stream
 
 CASE = {case.name: case for case in CASES}
 CUT_CASES = [case for case in CASES if case.cut]
@@ -199,6 +199,35 @@ def test_the_program_gives_the_text_and_the_status_of_the_case(ask: Callable[...
 def test_a_server_that_does_not_stream_is_told_of(ask: Callable[..., Any], server: Server) -> None:
     server.play(CASE["json-completion"].script)
     assert re.search(r"^notice: .*stream", ask("hi").stderr.decode(), re.MULTILINE)
+
+
+def test_events_that_are_no_chunks_are_told_of(ask: Callable[..., Any], server: Server) -> None:
+    server.play(CASE["data-ping"].script)
+    done = ask("hi")
+    assert done.stdout == b"Hello world\n"
+    assert re.search(r"^notice: an event that is no chunk was skipped: ping$", done.stderr.decode(), re.MULTILINE)
+    assert next(line for line in json_lines(ask("--json", "hi")) if line["event"] == "skipped")["data"] == "ping"
+
+
+@pytest.mark.parametrize("pieces", [[KEY[:10], KEY[10:]], list(KEY), [KEY]], ids=["halves", "characters", "whole"])
+def test_a_key_that_the_server_repeats_is_nowhere(
+    world: World, ask: Callable[..., Any], server: Server, pieces: list[str]
+) -> None:
+    escaped = "".join(f"\\u{ord(char):04x}" for char in KEY).encode()
+    whole = event("KEY").replace(b"KEY", escaped)
+    kinds = ("content", "reasoning_content")
+    deltas = [event(delta={kind: piece}) for kind in kinds for piece in pieces]
+    server.play(stream(*deltas, whole, STOP, DONE))
+    seen = ask("--json", "--log-dir", str(world.folder), "hi")
+    plain = ask("hi")
+    kept = b"".join(file.read_bytes() for file in [*world.state.rglob("*"), *world.folder.rglob("*")] if file.is_file())
+    for text in (seen.stdout, seen.stderr, plain.stdout, plain.stderr, kept):
+        assert KEY.encode() not in text
+        assert KEY[8:-4].encode() not in text
+    # What the deltas hold together is searched as well.
+    last = json_lines(seen)[-1]
+    assert KEY[8:-4] not in last["text"] + last["reasoning"]
+    assert last["text"].count(KEY[-4:]) == 2
 
 
 def test_a_finish_reason_that_nobody_knows_is_shown_as_it_is(ask: Callable[..., Any], server: Server) -> None:

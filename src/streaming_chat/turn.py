@@ -7,7 +7,7 @@ more than the few lines of protocol below. The clock is read when a chunk is the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -20,22 +20,15 @@ from streaming_chat.core.retry import retry_delay
 from streaming_chat.signals import deferred
 
 
-class Chunks(Protocol):
-    """The chunks of one answer, `core.reply.DONE` for `[DONE]`. The server's name for the request is in its headers."""
-
-    request_id: str | None
-
-    def __iter__(self) -> Iterator[Any]:
-        """Chunks as they arrive. Raises ChatError, and nothing else, when the stream fails."""
-
-
 class Provider(Protocol):
-    """Where answers come from."""
+    """Where answers come from: chunk dicts as they arrive, `core.reply.DONE` for `[DONE]`, a text for what is no chunk.
 
-    def preload(self) -> None:
-        """Do what needs no request: import, load. May be called in any thread, and again. ChatError when it fails."""
+    Reading them raises ChatError, and nothing else, when the stream fails. Chunks with a `request_id`, the server's name for
+    the request, are asked for it. A provider with a `secret`, its key, never finds it in an answer. One with `preload()` is
+    told to import and load what it needs before the clock starts.
+    """
 
-    def stream(self, request: ChatRequest) -> AbstractContextManager[Chunks]:
+    def stream(self, request: ChatRequest) -> AbstractContextManager[Iterable[Any]]:
         """Send `request`. Entered when the response's headers are there; leaving it closes the connection."""
 
 
@@ -63,13 +56,13 @@ def run_turn(
     A failure, and Ctrl-C (KeyboardInterrupt), end the turn and are told by its outcome. OutputClosed, and SystemExit from
     a signal, do so too and are raised again, once the turn has been handed to the renderers.
     """
-    reply = Reply(request, clock())
+    reply = Reply(request, clock(), secret=getattr(provider, "secret", ""))
     error: ChatError | None = None
     interrupted = False
     leave: BaseException | None = None
     try:
         # What the client has to get ready is not the server's time, so the turn begins after it.
-        provider.preload()
+        getattr(provider, "preload", _nothing)()
         _tell(renderers, [reply.begin(clock())])
         error = _attempts(reply, provider, renderers, retries, clock, sleep)
     except KeyboardInterrupt:
@@ -118,7 +111,7 @@ def _attempts(
         reply.attempt(attempt)
         try:
             with provider.stream(reply.request) as chunks:
-                reply.headers(clock(), chunks.request_id)
+                reply.headers(clock(), getattr(chunks, "request_id", None))
                 for chunk in chunks:
                     _tell(renderers, reply.feed(chunk, clock()))
             return None
@@ -145,3 +138,7 @@ def _tell(renderers: Sequence[Renderer], events: list[Event]) -> None:
     for event in events:
         for renderer in renderers:
             renderer.handle(event)
+
+
+def _nothing() -> None:
+    """What a provider without `preload` does."""

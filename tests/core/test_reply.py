@@ -26,6 +26,7 @@ from streaming_chat.core.events import (
     ReasoningDelta,
     RefusalDelta,
     Sent,
+    Skipped,
     Started,
     TextDelta,
     ToolCallDelta,
@@ -79,7 +80,6 @@ def deltas(*chunks: object) -> list[Event]:
         3,
         2.5,
         True,
-        "data",
         [],
         [{"choices": [{"delta": {"content": "no"}}]}],
         {},
@@ -97,7 +97,7 @@ def deltas(*chunks: object) -> list[Event]:
         chunk({"role": "assistant", "content": ""}),
         chunk({"content": None, "refusal": None, "tool_calls": None, "function_call": None, "reasoning": None}),
         chunk({"content": 3, "refusal": {}, "reasoning": 1.5, "reasoning_content": [], "tool_calls": "no"}),
-        chunk({"content": {"text": "no"}}),
+        chunk({"content": {"text": 3, "refusal": None}}),
         chunk({"content": [None, 3, [], {"type": "image_url", "image_url": {}}, {"text": None}]}),
         chunk({"tool_calls": [None, 3, {}, {"function": None}, {"function": "no"}], "function_call": "no"}),
         chunk({}, ""),
@@ -114,6 +114,12 @@ def test_a_chunk_without_text_changes_nothing(nothing: object) -> None:
     assert turn.timing.first_token == 2.0
 
 
+def test_what_is_no_chunk_but_a_text_is_told_and_is_no_answer() -> None:
+    events, turn = play("ping", text("Yes"), STOP)
+    assert events[0] == Skipped(1.0, "ping")
+    assert (turn.text, turn.outcome) == ("Yes", Outcome.COMPLETE)
+
+
 @pytest.mark.parametrize(
     "spoken",
     [
@@ -121,6 +127,7 @@ def test_a_chunk_without_text_changes_nothing(nothing: object) -> None:
         text("Yes", role="assistant"),
         text(["Y", "es"]),
         text([{"type": "text", "text": "Y"}, {"type": "image_url"}, None, {"type": "text", "text": "es"}]),
+        text({"type": "text", "text": "Yes"}),
         {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes"}}]},
         {"choices": [{"index": 0, "delta": None, "message": {"content": "Yes"}}]},
         {"choices": [{"index": 0, "text": "Yes"}]},
@@ -217,6 +224,14 @@ def test_reasoning_may_come_in_details(details: object) -> None:
         ("`\n</think>x\n` is a tag", "", "`\n</think>x\n` is a tag"),
         ("a" * 300 + "\n  </think>  \nYes", "a" * 300, "Yes"),
         ("<think>Hm</think>Yes\n</think>\nNo", "Hm", "Yes\n</think>\nNo"),
+        # Quoted: in a fence, as code, behind the tag that opens.
+        ("So:\n```\nHm\n</think>\nYes\n```\n", "", "So:\n```\nHm\n</think>\nYes\n```\n"),
+        ("So:\n~~~~\n~~~\n</think>\n~~~~\n", "", "So:\n~~~~\n~~~\n</think>\n~~~~\n"),
+        ("```\nHm\n```\n</think>\nYes", "```\nHm\n```", "Yes"),
+        ("So:\n\n    </think>\nYes", "", "So:\n\n    </think>\nYes"),
+        ("It writes\n<think>\nHm\n</think>\nfirst", "", "It writes\n<think>\nHm\n</think>\nfirst"),
+        ("Hm\r\n</think>\r\nYes", "Hm", "Yes"),
+        ("</think>" + " " * 80 + "x\nYes", "", "</think>" + " " * 80 + "x\nYes"),
     ],
 )
 def test_what_a_model_thinks_aloud_is_reasoning_however_it_is_cut(content: str, reasoning: str, answer: str) -> None:
@@ -273,6 +288,13 @@ def test_a_refusal_is_a_text_of_its_own() -> None:
     assert turn.timing.first_token == 1.0
 
 
+def test_a_refusal_may_be_a_part_of_the_content() -> None:
+    turn = turn_of(
+        text([{"type": "refusal", "refusal": "I can't"}]), text({"type": "refusal", "refusal": " do that."}), STOP
+    )
+    assert (turn.text, turn.refusal, turn.outcome) == ("", "I can't do that.", Outcome.REFUSED)
+
+
 def call(name: object = None, arguments: object = None, **more: object) -> dict[str, Any]:
     return {"function": {"name": name, "arguments": arguments}, **more}
 
@@ -305,11 +327,36 @@ def test_tool_calls_come_in_pieces_and_side_by_side() -> None:
         {"function_call": {"name": "rain", "arguments": "{}"}},
         {"tool_calls": [], "function_call": {"name": "rain", "arguments": "{}"}},
         {"tool_calls": None, "function_call": {"name": "rain", "arguments": "{}"}},
+        {"tool_calls": [call("rain", {})]},
+        {"tool_calls": [call("rain", "{}", index=0.0)]},
+        {"tool_calls": call("rain", "{}")},
+        {"tool_calls": [{"name": "rain", "arguments": {}}]},
+        {"tool_calls": [{"type": "custom", "custom": {"name": "rain", "input": "{}"}}]},
     ],
     ids=repr,
 )
 def test_a_call_is_found_in_whatever_form_it_comes(delta: object) -> None:
     assert deltas(chunk(delta)) == [ToolCallDelta(1.0, 0, "rain", "{}")]
+
+
+def test_arguments_that_are_an_object_are_told_as_json() -> None:
+    turn = turn_of(chunk({"tool_calls": [call("rain", {"place": "Köln", "days": [1]})]}), STOP)
+    assert turn.tool_calls == (ToolCall("rain", '{"place": "Köln", "days": [1]}'),)
+
+
+def test_calls_with_a_fraction_of_nothing_in_their_index_are_told_apart() -> None:
+    first, second = call("rain", "{}", index=0.0), call("sun", "{}", index=1.0)
+    assert turn_of(chunk({"tool_calls": [first]}), chunk({"tool_calls": [second]}), STOP).tool_calls == (
+        ToolCall("rain", "{}"),
+        ToolCall("sun", "{}"),
+    )
+
+
+def test_arguments_too_deep_to_be_written_do_no_harm() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert turn_of(chunk({"tool_calls": [call("rain", deep)]}), STOP).tool_calls == (ToolCall("rain", ""),)
 
 
 @pytest.mark.parametrize(
@@ -402,6 +449,11 @@ def test_every_finish_reason_of_the_table_means_that_the_answer_is_not_whole() -
         ([chunk({}, "length")], Outcome.LENGTH),
         ([chunk({}, "content_filter")], Outcome.FILTERED),
         ([REFUSAL, chunk({}, "content_filter")], Outcome.FILTERED),
+        # The first reason that takes something stands.
+        ([text("Yes"), chunk({}, "length"), STOP, DONE], Outcome.LENGTH),
+        ([text("Yes"), chunk({}, "error"), STOP, DONE], Outcome.ERROR),
+        ([text("Yes"), STOP, chunk({}, "length"), DONE], Outcome.LENGTH),
+        ([text("Yes"), STOP, text(" and no")], Outcome.COMPLETE),
     ],
 )
 def test_an_answer_is_whole_when_the_server_says_so_and_has_said_something(chunks: list[object], outcome: Outcome) -> None:
@@ -434,6 +486,12 @@ FULL = OutputFailed("disk full")
         ([text("Yes"), STOP], None, True, Outcome.COMPLETE, None),
         ([text("Yes"), chunk({}, "length")], CUT, False, Outcome.LENGTH, None),
         ([STOP], CUT, False, Outcome.EMPTY, None),
+        # What goes on behind a finish_reason is not over before the stream is.
+        ([text("Yes"), STOP, text(" and")], CUT, False, Outcome.TRUNCATED, CUT),
+        ([text("Yes"), STOP, text(" and")], LATE, False, Outcome.ERROR, LATE),
+        ([text("Yes"), STOP, text(" and")], None, True, Outcome.INTERRUPTED, None),
+        ([text("Yes"), STOP, text(" and"), STOP], CUT, False, Outcome.COMPLETE, None),
+        ([text("Yes"), STOP, text(" and"), DONE], CUT, False, Outcome.COMPLETE, None),
         # Except that it could not be written.
         ([text("Yes"), STOP], CLOSED, False, Outcome.COMPLETE, CLOSED),
         ([text("Yes"), DONE], FULL, False, Outcome.COMPLETE, FULL),
@@ -599,7 +657,8 @@ def test_no_json_raises_or_is_changed_and_the_turn_is_what_was_told(chunks: list
     assert len([event for event in events if isinstance(event, Started)]) == any(
         isinstance(one, Mapping) and one is not DONE and bool(one.get("model") or one.get("choices") != []) for one in chunks
     )
-    assert not events or not turn.text or isinstance(events[0], Started)
+    told_first = [event for event in events if not isinstance(event, Skipped)]
+    assert not told_first or not turn.text or isinstance(told_first[0], Started)
 
 
 @given(st.lists(st.text(max_size=5)))

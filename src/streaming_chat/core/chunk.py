@@ -6,6 +6,7 @@ servers send which form is told in docs/wire.md.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,11 @@ from streaming_chat.core.surrogates import SurrogateJoiner
 def text_of(value: object) -> str:
     """Text, or nothing."""
     return value if isinstance(value, str) else ""
+
+
+def whole_number(value: object) -> int | None:
+    """A number without a fraction, which some servers write as 0.0, or nothing."""
+    return int(value) if isinstance(value, int) or (isinstance(value, float) and value.is_integer()) else None
 
 
 def name_of(value: object) -> str:
@@ -39,8 +45,7 @@ def choices_of(chunk: Mapping[str, Any], *, several: bool) -> tuple[Mapping[str,
 
 def index_of(choice: Mapping[str, Any]) -> int:
     """The number of a choice; one without a number (text, say, is none) is number 0."""
-    index = choice.get("index")
-    return int(index) if isinstance(index, int) or (isinstance(index, float) and index.is_integer()) else 0
+    return whole_number(choice.get("index")) or 0
 
 
 def finish_reason_of(choice: Mapping[str, Any]) -> str:
@@ -59,11 +64,13 @@ def delta_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def content_of(delta: Mapping[str, Any]) -> str:
-    """Text, or the text of a list of parts (`[{"type": "text", "text": "…"}]`), or `text` in its place."""
-    content = delta.get("content")
-    if isinstance(content, list):
-        return "".join(text_of(part.get("text")) if isinstance(part, Mapping) else text_of(part) for part in content)
-    return text_of(content) or text_of(delta.get("text"))
+    """Text, or the text of one part or of a list of them (`[{"type": "text", "text": "…"}]`), or `text` in its place."""
+    return "".join(text_of(part.get("text")) for part in _parts_of(delta)) or text_of(delta.get("text"))
+
+
+def refusal_of(delta: Mapping[str, Any]) -> str:
+    """The model's refusal, in a field of its own or among the parts of the content."""
+    return text_of(delta.get("refusal")) or "".join(text_of(part.get("refusal")) for part in _parts_of(delta))
 
 
 def reasoning_of(delta: Mapping[str, Any]) -> str:
@@ -78,18 +85,26 @@ def reasoning_of(delta: Mapping[str, Any]) -> str:
             for detail in details
             if isinstance(detail, Mapping)
         )
-    content = delta.get("content")
-    if isinstance(content, list):
-        return "".join(_thinking_of(part) for part in content if isinstance(part, Mapping))
-    return ""
+    return "".join(_thinking_of(part) for part in _parts_of(delta))
 
 
 def calls_of(delta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The tool calls, or the one `function_call` of the API before there were tools."""
-    calls = delta.get("tool_calls")
-    if not isinstance(calls, list) or not calls:
-        calls = [{"function": delta.get("function_call")}]
-    return [call for call in calls if isinstance(call, Mapping) and isinstance(call.get("function"), Mapping)]
+    """The tool calls, each with `name` and `arguments` as text beside the fields of its own.
+
+    They come as a list or alone, as the `function` of a call, as the `custom` tool whose arguments are called input, without
+    either, or as the one `function_call` of the API before there were tools.
+    """
+    calls = delta.get("tool_calls") or {"function": delta.get("function_call")}
+    found: list[Mapping[str, Any]] = []
+    for call in calls if isinstance(calls, list) else [calls]:
+        if isinstance(call, Mapping):
+            named = next((call[form] for form in ("function", "custom") if isinstance(call.get(form), Mapping)), call)
+            arguments = next((named[name] for name in ("arguments", "input") if named.get(name) is not None), None)
+            if text_of(named.get("name")) or arguments is not None:
+                found.append({**call, "name": text_of(named.get("name")), "arguments": _as_written(arguments)})
+            elif named is not call:
+                found.append({**call, "name": "", "arguments": ""})
+    return found
 
 
 def usage_of(chunk: Mapping[str, Any]) -> Usage | None:
@@ -104,6 +119,23 @@ def usage_of(chunk: Mapping[str, Any]) -> Usage | None:
         reasoning_tokens=_count(value.get("completion_tokens_details"), "reasoning_tokens"),
     )
     return None if usage == Usage() else usage
+
+
+def _parts_of(delta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The content as a list of parts, whichever form it has."""
+    content = delta.get("content")
+    parts = content if isinstance(content, list) else [content]
+    return [{"text": part} if isinstance(part, str) else part for part in parts if isinstance(part, (str, Mapping))]
+
+
+def _as_written(arguments: object) -> str:
+    """The arguments of a call as the text that they are in the API; there are servers that send the object itself."""
+    if isinstance(arguments, str) or arguments is None:
+        return arguments or ""
+    try:
+        return json.dumps(arguments, ensure_ascii=False)
+    except RecursionError:  # Brackets inside brackets: what could just be read is too deep to be written from here.
+        return ""
 
 
 def _thinking_of(part: Mapping[str, Any]) -> str:

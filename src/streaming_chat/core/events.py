@@ -140,6 +140,14 @@ class NotStreamed:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """An event of the stream that is no chunk, as it came: a server's way to keep the connection alive, or its own words."""
+
+    at: float
+    data: str
+
+
+@dataclass(frozen=True)
 class ReasoningUnmarked:
     """A `</think>` that nothing had opened: what was told as text so far was reasoning."""
 
@@ -168,6 +176,7 @@ Event: TypeAlias = (
     | Retrying
     | Adapted
     | NotStreamed
+    | Skipped
     | ReasoningUnmarked
     | Finished
 )

@@ -22,8 +22,10 @@ from streaming_chat.core.chunk import (
     index_of,
     name_of,
     reasoning_of,
+    refusal_of,
     text_of,
     usage_of,
+    whole_number,
 )
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError, ConnectionCut, OutputClosed, ServerError
@@ -37,12 +39,14 @@ from streaming_chat.core.events import (
     ReasoningUnmarked,
     RefusalDelta,
     Sent,
+    Skipped,
     Started,
     TextDelta,
     ToolCallDelta,
     Usage,
     UsageReported,
 )
+from streaming_chat.core.secret import SecretMask
 from streaming_chat.core.surrogates import SurrogateJoiner
 from streaming_chat.core.thinking import Part, ThinkSplitter
 from streaming_chat.core.timing import Stopwatch, Timing
@@ -109,15 +113,16 @@ class Turn:
 
 
 class Reply:
-    """One answer in the making. `start` is when it was asked for, on the turn's clock."""
+    """One answer in the making. `start` is when it was asked for, on the turn's clock; `secret` is kept out of its texts."""
 
-    def __init__(self, request: ChatRequest, start: float) -> None:
+    def __init__(self, request: ChatRequest, start: float, *, secret: str = "") -> None:
         self.request = request
         self.stopwatch = Stopwatch(start)
-        self._text = _Text()
+        self._secret = secret
+        self._text = _Text(secret)
         self._thinking = ThinkSplitter()
-        self._reasoning = _Text()
-        self._refusal = _Text()
+        self._reasoning = _Text(secret)
+        self._refusal = _Text(secret)
         self._tool_calls: list[_Call] = []
         self._call_of_index: dict[int, int] = {}
         self._last_index = 0
@@ -125,6 +130,8 @@ class Reply:
         self._usage: Usage | None = None
         self._finish_reason: str | None = None
         self._done = False
+        #: Whether text has come behind the last finish_reason: then it was not the end yet.
+        self._goes_on = False
         self._model: str | None = None
         self._request_id: str | None = None
 
@@ -147,7 +154,7 @@ class Reply:
         """Attempt `number` begins (the first one is 1). Nothing of the one before was shown, and nothing of it stays."""
         self.stopwatch.attempts = number
         self.stopwatch.headers = None
-        self._text, self._reasoning, self._refusal = _Text(), _Text(), _Text()
+        self._text, self._reasoning, self._refusal = (_Text(self._secret) for _ in range(3))
         self._thinking = ThinkSplitter()
         self._usage, self._model, self._request_id = None, None, None
 
@@ -161,6 +168,8 @@ class Reply:
         if chunk is DONE:
             self._done = True
             return self._flush(at)
+        if isinstance(chunk, str):
+            return [Skipped(at, name_of(chunk))]
         if not isinstance(chunk, Mapping):
             return []
         events: list[Event] = []
@@ -194,7 +203,7 @@ class Reply:
             yield from self._reasoning_delta(at, piece) if part is Part.REASONING else self._text_delta(at, piece)
         if self._thinking.unopened is not None and not unmarked:
             yield ReasoningUnmarked(at)
-        if refusal := self._refusal.feed(text_of(delta.get("refusal"))):
+        if refusal := self._refusal.feed(refusal_of(delta)):
             self.stopwatch.text(at)
             yield RefusalDelta(at, refusal)
         yield from self._calls(delta, at)
@@ -203,8 +212,11 @@ class Reply:
 
         finish_reason = finish_reason_of(choice)
         if finish_reason:
-            self._finish_reason = finish_reason
+            # A reason that takes something from the answer is not made good by a "stop" behind it.
+            if _outcome_of(self._finish_reason) is Outcome.COMPLETE:
+                self._finish_reason = finish_reason
             yield from self._flush(at)
+            self._goes_on = False
 
     def _reasoning_delta(self, at: float, text: str) -> Iterator[Event]:
         if whole := self._reasoning.feed(text):
@@ -213,26 +225,26 @@ class Reply:
 
     def _text_delta(self, at: float, text: str) -> Iterator[Event]:
         if whole := self._text.feed(text):
+            self._goes_on = True
             self.stopwatch.text(at)
             yield TextDelta(at, whole)
 
     def _calls(self, delta: Mapping[str, Any], at: float) -> Iterator[Event]:
         for position, fields in enumerate(calls_of(delta)):
             number = self._call_number(fields, position)
-            call, function = self._tool_calls[number], fields["function"]
-            name = call.name.feed(text_of(function.get("name")))
-            arguments = call.arguments.feed(text_of(function.get("arguments")))
+            call = self._tool_calls[number]
+            name, arguments = call.name.feed(fields["name"]), call.arguments.feed(fields["arguments"])
             self.stopwatch.tool_call(at)
             yield ToolCallDelta(at, number, name, arguments)
 
     def _call_number(self, fields: Mapping[str, Any], position: int) -> int:
         """Which call a piece belongs to: that of its index, unless a new id begins a new one."""
-        index, name = fields.get("index"), text_of(fields.get("id"))
-        key = index if isinstance(index, int) else self._last_index if not name and self._tool_calls else position
+        index, name = whole_number(fields.get("index")), text_of(fields.get("id"))
+        key = index if index is not None else self._last_index if not name and self._tool_calls else position
         number = self._call_of_index.get(key)
         if number is None or (name and self._tool_calls[number].id not in ("", name)):
             number = len(self._tool_calls)
-            self._tool_calls.append(_Call())
+            self._tool_calls.append(_Call(self._secret))
             self._call_of_index[key] = number
         self._tool_calls[number].id = name or self._tool_calls[number].id
         self._last_index = key
@@ -262,7 +274,9 @@ class Reply:
         A failure of the stream after the server had said that the answer is whole takes nothing from it, and is left out.
         """
         events = self._flush(at)
-        if self.whole:
+        broken_off = self._goes_on and not self._done and (interrupted or error is not None)
+        whole = self.whole and not broken_off
+        if whole:
             interrupted = False
             error = error if isinstance(error, OutputClosed) else self._failure(error)
         text, reasoning = self._text.whole, self._reasoning.whole
@@ -274,7 +288,7 @@ class Reply:
             request=self.request,
             text=text,
             reasoning=reasoning,
-            outcome=self._outcome(error, interrupted=interrupted),
+            outcome=self._outcome(error, whole=whole, interrupted=interrupted),
             finish_reason=self._finish_reason,
             usage=self._usage,
             timing=self.stopwatch.timing(at, self._usage.completion_tokens if self._usage else None),
@@ -288,7 +302,7 @@ class Reply:
 
     def _failure(self, error: ChatError | None) -> ChatError | None:
         """The failure that the server names instead of a reason to stop, with `error` for its details."""
-        if _plain(self._finish_reason) not in FAILURES:
+        if _outcome_of(self._finish_reason) is not Outcome.ERROR:
             return None
         return error or ServerError(
             f"the server failed in the middle of the answer (finish_reason: {self._finish_reason})",
@@ -296,14 +310,12 @@ class Reply:
             request_id=self._request_id,
         )
 
-    def _outcome(self, error: ChatError | None, *, interrupted: bool) -> Outcome:
-        if not self.whole:
+    def _outcome(self, error: ChatError | None, *, whole: bool, interrupted: bool) -> Outcome:
+        if not whole:
             if interrupted or isinstance(error, OutputClosed):
                 return Outcome.INTERRUPTED
             return Outcome.TRUNCATED if error is None or isinstance(error, ConnectionCut) else Outcome.ERROR
-        if _plain(self._finish_reason) in FAILURES:
-            return Outcome.ERROR
-        outcome = OUTCOME_OF_FINISH_REASON.get(_plain(self._finish_reason), Outcome.COMPLETE)
+        outcome = _outcome_of(self._finish_reason)
         if outcome is not Outcome.COMPLETE:
             return outcome
         if self._refusal.pieces:
@@ -314,19 +326,20 @@ class Reply:
 
 
 class _Text:
-    """One text that comes in pieces, each of them whole characters."""
+    """One text that comes in pieces, each of them whole characters and without the secret."""
 
-    def __init__(self) -> None:
+    def __init__(self, secret: str) -> None:
         self.pieces: list[str] = []
         self._joiner = SurrogateJoiner()
+        self._mask = SecretMask(secret)
 
     def feed(self, text: str) -> str:
-        if text and (text := self._joiner.feed(text)):
+        if text and (text := self._mask.feed(self._joiner.feed(text))):
             self.pieces.append(text)
         return text
 
     def finish(self) -> str:
-        if rest := self._joiner.finish():
+        if rest := self._mask.feed(self._joiner.finish()) + self._mask.finish():
             self.pieces.append(rest)
         return rest
 
@@ -338,12 +351,13 @@ class _Text:
 class _Call:
     """One tool call in the making."""
 
-    def __init__(self) -> None:
+    def __init__(self, secret: str) -> None:
         self.id = ""
-        self.name = _Text()
-        self.arguments = _Text()
+        self.name = _Text(secret)
+        self.arguments = _Text(secret)
 
 
-def _plain(finish_reason: str | None) -> str:
-    """A finish_reason as the tables spell it: `MAX_TOKENS` and `content-filter` are the same reasons in other clothes."""
-    return (finish_reason or "").lower().replace("-", "_")
+def _outcome_of(finish_reason: str | None) -> Outcome:
+    """What a reason means by the tables, in which `MAX_TOKENS` and `content-filter` are the same in other clothes."""
+    plain = (finish_reason or "").lower().replace("-", "_")
+    return Outcome.ERROR if plain in FAILURES else OUTCOME_OF_FINISH_REASON.get(plain, Outcome.COMPLETE)

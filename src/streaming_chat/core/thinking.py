@@ -4,7 +4,8 @@ Models that were trained to think aloud write `<think>…</think>` before the an
 pass it on as content. Strategy: a block counts where it opens the content; anywhere else the tags are text about tags.
 
 Some chat templates end in `<think>`, so that the model's own text begins inside the block and only `</think>` arrives. That
-cannot be known before: what came so far has been shown. A `</think>` alone on a line says so afterwards (`unopened`).
+cannot be known before: what came so far has been shown. A `</think>` alone on a line says so afterwards (`unopened`), unless
+it is quoted: inside a code fence, or behind a `<think>` in the same text.
 
 Held back is only what may be the beginning of a tag: up to six characters at the start of the content, up to seven inside
 the block.
@@ -20,8 +21,10 @@ from typing import Final
 _BLANKS: Final = " \t\r\n"
 _OPEN: Final = "<think>"
 _CLOSE: Final = "</think>"
-_ALONE: Final = re.compile(r"\n[ \t]*</think>[ \t]*\n")
-#: A line of more characters is no lone tag.
+#: Four blanks before it would make code of it.
+_ALONE: Final = re.compile(r" {0,3}</think>[ \t]*")
+_FENCE: Final = re.compile(r" {0,3}(```+|~~~+)")
+#: What is kept of a line: enough to know a lone tag or a fence.
 _LONGEST_LINE: Final = 80
 
 
@@ -45,8 +48,10 @@ class ThinkSplitter:
     def __init__(self) -> None:
         self._state = _State.BEFORE
         self._held = ""
-        #: The answer's current line and the line end before it, for as long as a lone `</think>` may come.
-        self._line: str | None = "\n"
+        #: The answer's current line, for as long as a lone `</think>` may come.
+        self._line: str | None = ""
+        #: The fence of the code block that the answer is in; "" outside.
+        self._fence = ""
         self._behind_close: list[str] | None = None
 
     @property
@@ -107,14 +112,29 @@ class ThinkSplitter:
     def _look_for_lone_close(self, text: str) -> None:
         if self._behind_close is not None:
             self._behind_close.append(text)
-        elif self._line is not None:
-            seen = self._line + text
-            if found := _ALONE.search(seen):
-                self._behind_close = [seen[found.end() :]]
-            else:
-                line = seen[max(0, seen.rfind("\n", 0, len(seen) - 1)) :]
-                # Without the line end it cannot match any more, and need not grow.
-                self._line = line if len(line) <= _LONGEST_LINE else line[-1]
+            return
+        if self._line is None:
+            return
+        first, *rest = text.split("\n")
+        line = (self._line + first)[:_LONGEST_LINE]
+        for place, following in enumerate(rest):
+            if not self._fence and len(line) < _LONGEST_LINE and _ALONE.fullmatch(line.removesuffix("\r")):
+                self._behind_close = ["\n".join(rest[place:])]
+                return
+            if self._is_about_tags(line):
+                self._line = None
+                return
+            line = following[:_LONGEST_LINE]
+        self._line = line
+
+    def _is_about_tags(self, line: str) -> bool:
+        """Look at a whole line that is no lone `</think>`: a fence, or a quoted `<think>`; then `</think>` is quoted too."""
+        if found := _FENCE.match(line):
+            if not self._fence:
+                self._fence = found[1]
+            elif found[1].startswith(self._fence):
+                self._fence = ""
+        return not self._fence and _OPEN in line
 
 
 def _overlap(text: str, tag: str) -> int:

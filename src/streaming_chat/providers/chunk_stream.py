@@ -1,7 +1,10 @@
 """The body of a response → chunk dicts, as they arrive.
 
 Rule: the stream is over at `[DONE]`, at the end of the body, or a short while after a `finish_reason`: there are servers
-that send neither of the others and keep the connection.
+that send neither of the others and keep the connection. So there are for whole answers in JSON.
+
+Whatever ends the stream, what had arrived by then is read first: a last event without its blank line, an answer in one piece
+behind which the connection broke.
 """
 
 from __future__ import annotations
@@ -9,21 +12,29 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from streaming_chat.core.chunk import finish_reason_of, index_of
-from streaming_chat.core.errors import ChatError, ServerError
+from streaming_chat.core.errors import ChatError, NotAStream, ServerError
 from streaming_chat.core.reply import DONE
 from streaming_chat.core.sse import ServerSentEvent, SSEDecoder
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.failures import not_a_stream, of_error_chunk, request_id_of, translate
 
-#: What is kept of a body that has shown no event yet, bytes: enough for a whole JSON completion.
-_LONGEST_HEAD: Final = 4 << 20
+#: What is kept of a body that has shown no event yet, bytes: more than any answer in one piece.
+_LONGEST_HEAD: Final = 64 << 20
 #: Seconds after `finish_reason` in which usage and `[DONE]` may come.
 _GRACE: Final = 2.0
+#: What stands before the JSON of an answer in one piece: white space, a byte order mark.
+_BEFORE_JSON: Final = b" \t\r\n\xef\xbb\xbf"
+_BEFORE_JSON_LENGTH: Final = 64
+#: How JSON begins that may hold a piece of the answer. What begins otherwise (`ping`) was never meant to be a chunk.
+_JSON_BEGINS: Final = ("{", "[", '"')
+#: Values of `code` that say that all is well.
+_NO_ERROR_CODES: Final = (None, "", 0, 200, "0", "200")
 #: What the JSON parser raises: the second for brackets nested without a bottom.
 _NO_JSON: Final = (ValueError, RecursionError)
 
@@ -35,41 +46,64 @@ class ChunkStream:
         self.request_id = request_id_of(response.headers, endpoint)
         self._response = response
         self._endpoint = endpoint
+        self._finished = False  # A finish_reason has come.
 
     def __iter__(self) -> Iterator[Any]:
         """Yield until the stream is over; ChatError when it fails."""
         decoder = SSEDecoder()
         head = bytearray()
-        finished = False
-        grace = self._grace()
+        failure: ChatError | None = None
         try:
-            for received in self._response.iter_bytes():
-                for event in decoder.feed(received):
-                    # A keep-alive may be an event without data.
-                    if event.data:
-                        chunk = self._parsed(event)
-                        yield from self._told(chunk)
-                        if chunk is DONE:
-                            return
-                        finished = finished or _is_finished(chunk)
-                        if finished:
-                            # Anew with every chunk: what still comes is not cut off.
-                            grace.cancel()
-                            grace = self._grace()
-                            grace.start()
-                if not decoder.saw_event_stream and len(head) < _LONGEST_HEAD:
-                    head += received
-        except Exception as failure:  # noqa: BLE001 # every failure is translated
-            raise translate(failure, self._endpoint, began=decoder.saw_event_stream) from None
-        finally:
-            grace.cancel()
+            for event in self._events(decoder, head):
+                chunk = self._parsed(event)
+                yield from self._told(chunk)
+                if chunk is DONE:
+                    return
+                if _is_finished(chunk):
+                    self._finished = True
+        except ChatError:
+            raise  # The stream has said so itself: what stands behind it is no part of the answer.
+        except Exception as problem:  # noqa: BLE001 # every failure is translated
+            failure = translate(problem, self._endpoint, began=decoder.saw_event_stream)
         yield from self._last_words(decoder)
         if not decoder.saw_event_stream:
-            yield from self._whole_body(bytes(head))
+            answer = self._answer_in_one_piece(head)
+            if answer is not None:
+                yield from self._told(answer)
+                return
+            failure = failure or self._not_a_stream(head)
+        if failure is not None:
+            raise failure from None
+
+    def _events(self, decoder: SSEDecoder, head: bytearray) -> Iterator[ServerSentEvent]:
+        """The events with data; `head` is what comes while there are none. A keep-alive may be an event without data."""
+        grace: threading.Timer | None = None
+        try:
+            for received in self._response.iter_bytes():
+                is_new = False
+                for event in decoder.feed(received):
+                    if event.data:
+                        yield event
+                        is_new = True
+                if not decoder.saw_event_stream and len(head) < _LONGEST_HEAD:
+                    head += received
+                    is_new = True
+                if not is_new:
+                    continue  # A keep-alive does not prolong the wait.
+                # Anew with all that comes: what still comes is not cut off.
+                if grace is not None:
+                    grace.cancel()
+                if self._finished:
+                    grace = _after_grace(self._hang_up)
+                elif head[:_BEFORE_JSON_LENGTH].lstrip(_BEFORE_JSON)[:1] == b"{":
+                    grace = _after_grace(partial(self._hang_up_if_whole, head))
+        finally:
+            if grace is not None:
+                grace.cancel()
 
     def _told(self, chunk: Any) -> Iterator[Any]:
         """The chunk; then ChatError if it holds an error, as the text beside one is a part of the answer still."""
-        error = _error_in(chunk)
+        error = _error_in(chunk) or (chunk if _is_bare_error(chunk) else None)
         if error is None or chunk.get("choices"):
             yield chunk
         if error is not None:
@@ -86,34 +120,42 @@ class ChunkStream:
                     yield from self._told(self._parsed(event))
 
     def _parsed(self, event: ServerSentEvent) -> Any:
-        if event.data.strip() == "[DONE]":
+        """The chunk in an event; its data as text when it never was JSON; ChatError when it is JSON that is damaged."""
+        data = event.data.strip()
+        if data.upper() == "[DONE]":
             return DONE
         try:
             # A server that repeats the key must not bring it into an answer, a log or the history.
-            chunk = json.loads(self._endpoint.without_secret(event.data))
-            return {"error": chunk} if event.event == "error" and _error_in(chunk) is None else chunk
+            chunk = json.loads(self._endpoint.without_secret_in_json(data))
         except _NO_JSON:
+            if not data.startswith(_JSON_BEGINS):
+                return self._endpoint.without_secret(data)
             raise _NotJSON(
                 f"{self._endpoint.host} sent an event that is not JSON",
                 "ask again; what came before it is kept",
                 request_id=self.request_id,
             ) from None
+        return {"error": chunk} if event.event == "error" and _error_in(chunk) is None else chunk
 
-    def _whole_body(self, body: bytes) -> Iterator[Any]:
-        """What a body without a single event is: a completion that was not streamed, or a failure."""
-        text = self._endpoint.without_secret(body.decode(errors="replace"))
+    def _answer_in_one_piece(self, body: bytearray) -> Any:
+        """The completion, or the error, that a body without a single event is; None when it is neither."""
         with suppress(*_NO_JSON):
-            completion = json.loads(text)
+            # `-sig`: there may be a byte order mark before it.
+            text = bytes(body).decode("utf-8-sig", errors="replace")
+            completion = json.loads(self._endpoint.without_secret_in_json(text))
             if isinstance(completion, dict) and (completion.get("choices") or _error_in(completion) is not None):
-                yield from self._told(completion)
-                return
-        content_type = str(self._response.headers.get("content-type", ""))
-        raise not_a_stream(content_type, text[:10_000], self._endpoint, self.request_id)
+                return completion
+        return None
 
-    def _grace(self) -> threading.Timer:
-        timer = threading.Timer(_GRACE, self._hang_up)
-        timer.daemon = True
-        return timer
+    def _not_a_stream(self, body: bytearray) -> NotAStream:
+        content_type = str(self._response.headers.get("content-type", ""))
+        # Before it is cut: half a key would not be found.
+        text = self._endpoint.without_secret(bytes(body).decode(errors="replace"))
+        return not_a_stream(content_type, text[:10_000], self._endpoint, self.request_id)
+
+    def _hang_up_if_whole(self, body: bytearray) -> None:
+        if self._answer_in_one_piece(body) is not None:
+            self._hang_up()
 
     def _hang_up(self) -> None:
         """End the wait of another thread for more: it reads the end of the body."""
@@ -121,6 +163,13 @@ class ChunkStream:
         with suppress(OSError, AttributeError):
             stream = self._response.http_response.extensions["network_stream"]
             stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+
+def _after_grace(do: Callable[[], object]) -> threading.Timer:
+    timer = threading.Timer(_GRACE, do)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 class _NotJSON(ServerError):
@@ -133,7 +182,17 @@ def _error_in(chunk: Any) -> object:
         return None
     choices = chunk.get("choices")
     inside = [one.get("error") for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
-    return chunk.get("error") or next(filter(None, inside), None) or (chunk if chunk.get("object") == "error" else None)
+    error = chunk.get("error") or next(filter(None, inside), None)
+    return error or (chunk if chunk.get("object") == "error" else None)
+
+
+def _is_bare_error(chunk: Any) -> bool:
+    """Whether the chunk is an error without the word: `{"detail": …}`, `{"code": …, "message": …}`, `{"type": "error"}`."""
+    if not isinstance(chunk, dict) or "choices" in chunk:
+        return False
+    says = chunk.get("message") or chunk.get("msg")
+    has_code = chunk.get("code") not in _NO_ERROR_CODES
+    return chunk.get("type") == "error" or bool(chunk.get("detail")) or (isinstance(says, str) and has_code)
 
 
 def _is_finished(chunk: Any) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+from streaming_chat.core.secret import masked
 
 #: Placeholders such as `dummy` or `EMPTY` are shorter, and may stand in an answer.
 _SHORTEST_SECRET = 16
@@ -16,6 +19,10 @@ _NEAR = (".localhost", ".local", ".home.arpa", ".internal")
 
 #: An address in a form that has gone out of use: whoever writes one has something to hide.
 _NUMBER = re.compile(r"[0-9a-fx.]*[0-9][0-9a-fx.]*|0x[0-9a-f]*", re.IGNORECASE)
+
+
+#: The escapes in which JSON may write a character of a key.
+_ESCAPED = re.compile(r"\\(?:u00[2-7]|/)")
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,19 @@ class Endpoint:
 
     def without_key(self, text: str) -> str:
         """`text` with the key cut down to its last four characters."""
-        return text.replace(self.api_key, f"…{self.api_key[-4:]}") if len(self.api_key) > 4 else text
+        return text.replace(self.api_key, masked(self.api_key)) if len(self.api_key) > 4 else text
+
+    @property
+    def secret(self) -> str:
+        """The key, if it is long enough to be one and no word; else ""."""
+        return self.api_key if len(self.api_key) >= _SHORTEST_SECRET else ""
 
     def without_secret(self, text: str) -> str:
-        """`text`, which may be an answer, without a key that is long enough to be one and no word."""
-        return self.without_key(text) if len(self.api_key) >= _SHORTEST_SECRET else text
+        """`text`, which may be an answer, without the secret."""
+        return self.without_key(text) if self.secret else text
+
+    def without_secret_in_json(self, data: str) -> str:
+        """JSON without the secret, also where it is written with escapes. ValueError, RecursionError when it is no JSON."""
+        if self.secret and _ESCAPED.search(data):
+            data = json.dumps(json.loads(data), ensure_ascii=False)
+        return self.without_secret(data)

@@ -33,6 +33,7 @@ from streaming_chat.core.errors import (
 )
 from streaming_chat.core.retry import LONGEST_WAIT, retry_after
 from streaming_chat.providers.endpoint import Endpoint
+from streaming_chat.providers.greeting import greeting_of
 
 #: Longest piece of a server's own words that is shown, characters.
 _LONGEST_MESSAGE = 500
@@ -251,6 +252,13 @@ def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> C
         return _no_way("the proxy refused the connection", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
     if any(_is_not_http(cause) for cause in _chain(failure)):
         return NotAStream(f"{endpoint.host} does not speak HTTP", "check the address and the port (--base-url)")
+    if not proxy and any(type(cause).__name__ == "RemoteProtocolError" for cause in _chain(failure)):
+        greeting = greeting_of(endpoint.base_url)
+        if greeting:
+            return NotAStream(
+                f"{endpoint.host} does not speak HTTP: it greets with {_one_line(endpoint.without_key(greeting))!r}",
+                "check the address and the port (--base-url)",
+            )
     return _cut(endpoint, began, "the connection broke")
 
 

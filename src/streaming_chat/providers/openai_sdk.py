@@ -44,6 +44,11 @@ class OpenAISDK:
         self._lock = threading.Lock()
         self._made: openai.OpenAI | None = None
 
+    @property
+    def secret(self) -> str:
+        """The key, where there is a real one."""
+        return self.endpoint.secret
+
     def preload(self) -> None:
         """Do what needs no request yet, which is most of the time until the first one. May run in any thread."""
         self._client()

@@ -21,6 +21,7 @@ from streaming_chat.core.events import (
     RefusalDelta,
     Retrying,
     Sent,
+    Skipped,
     Started,
     TextDelta,
     ToolCallDelta,
@@ -43,6 +44,7 @@ _NAMES: dict[type[object], str] = {
     Retrying: "retry",
     Adapted: "adapted",
     NotStreamed: "not_streamed",
+    Skipped: "skipped",
     ReasoningUnmarked: "reasoning_unmarked",
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from streaming_chat.core.adaptation import ADAPTATIONS
 from streaming_chat.core.errors import ExitStatus, OutputClosed
-from streaming_chat.core.events import Adapted, Event, NotStreamed, Outcome, ReasoningUnmarked, Retrying
+from streaming_chat.core.events import Adapted, Event, NotStreamed, Outcome, ReasoningUnmarked, Retrying, Skipped
 from streaming_chat.core.reply import OUTCOME_OF_FINISH_REASON, Turn
 from streaming_chat.core.timing import Timing
 from streaming_chat.notices import Notices
@@ -23,6 +23,11 @@ EXPLANATIONS: Mapping[Outcome, tuple[str, str]] = {
 }
 
 
+#: How much of the events that were skipped is told: characters of each, and how many.
+_LONGEST_SKIPPED = 60
+_MOST_SKIPPED = 3
+
+
 class StatusRenderer:
     """Tells how a turn went. In a chat, an answer that is not whole is a notice; alone, it is the program's error."""
 
@@ -32,6 +37,7 @@ class StatusRenderer:
         self._latency = latency
         self._calls_are_shown = calls_are_shown
         self._remarks: list[str] = []
+        self._skipped: list[str] = []
 
     def handle(self, event: Event) -> None:
         """Announce a further attempt before it is waited for; keep for the end what would stand in the text's way."""
@@ -41,7 +47,9 @@ class StatusRenderer:
             self._remarks.append("the server did not stream: the answer came in one piece")
         elif isinstance(event, ReasoningUnmarked):
             self._remarks.append("what stands before </think> was the model's reasoning")
-        if isinstance(event, Retrying):
+        elif isinstance(event, Skipped):
+            self._skipped.append(event.data[:_LONGEST_SKIPPED])
+        elif isinstance(event, Retrying):
             self._notices.notice(
                 f"{event.reason}; attempt {event.attempt} of {event.attempts} in {event.delay:.1f} s (Ctrl-C stops)"
             )
@@ -50,6 +58,11 @@ class StatusRenderer:
         """How it ended, then how long it took. Nothing when nobody reads the answer: that is for the caller to tell."""
         if isinstance(turn.error, OutputClosed):
             return
+        if self._skipped:
+            count = len(self._skipped)
+            what = "an event that is no chunk was" if count == 1 else f"{count} events that are no chunks were"
+            examples = " · ".join(dict.fromkeys(self._skipped[:_MOST_SKIPPED]))
+            self._remarks.append(f"{what} skipped: {examples}")
         for remark in self._remarks:
             self._notices.notice(remark)
         if not self._calls_are_shown:

@@ -1,0 +1,28 @@
+"""What a server says before it is asked anything: the sign that it does not speak HTTP.
+
+SSH, mail and database servers greet whoever connects, and hang up on a request. The HTTP library then tells of a connection
+that was closed, whatever stood in front. So the question is put to the server itself, once, with nothing sent.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+from urllib.parse import urlsplit
+
+#: Seconds in which a server on its own initiative greets.
+_PATIENCE: Final = 0.5
+_LONGEST: Final = 200
+
+
+def greeting_of(base_url: str) -> str | None:
+    """The first line that the server at an `http://` address says by itself; None when it says nothing, or is not there."""
+    parts = urlsplit(base_url)
+    if parts.scheme != "http" or not parts.hostname:
+        return None
+    try:
+        with socket.create_connection((parts.hostname, parts.port or 80), timeout=_PATIENCE) as connection:
+            said = connection.recv(_LONGEST)
+    except (OSError, ValueError):
+        return None
+    return said.decode(errors="replace").strip().partition("\n")[0].strip() or None
