@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from streaming_chat.core.conversation import ChatRequest, Message
@@ -75,9 +75,7 @@ class Wire:
     """A provider whose every answer is this response."""
 
     response: Response
-
-    def preload(self) -> None:
-        pass
+    secret = ENDPOINT.secret
 
     @contextmanager
     def stream(self, _request: ChatRequest) -> Iterator[ChunkStream]:
@@ -165,6 +163,15 @@ def check(played: Played, size: int) -> None:
     check_plain(played)
     check_ndjson(played)
     check_terminal(played.terminal)
+    check_secret(played)
+
+
+def check_secret(played: Played) -> None:
+    """The key that the request carried comes out nowhere, however the server cuts it."""
+    turn = played.turn
+    calls = [text for call in turn.tool_calls for text in (call.name, call.arguments)]
+    for text in (turn.text, turn.reasoning, turn.refusal, *calls, played.plain.decode(), played.ndjson.decode()):
+        assert ENDPOINT.secret not in text
 
 
 def check_text(played: Played) -> None:
@@ -226,6 +233,7 @@ _NOTABLE = [
     *("<think>", "</think>", "<thi", "nk>", "\n</think>\n", "</thi", "<think></think>"),
     *("\ud83d", "\ude00", "\ud83d\ude00", "\U0001f600", "\ufeff", "\u202e", "\u2066", "\u200b", "\u200d", "\u200e"),
     *("\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "\U000e0041", "e" + "\u0301" * 20, "\u05d0"),
+    *(ENDPOINT.secret, ENDPOINT.secret[:9], ENDPOINT.secret[9:], "sk-"),
     *("data: x\n\n", "[DONE]", '"', "\\", "雪", "é", "word ", ""),
 ]
 texts = st.lists(st.sampled_from(_NOTABLE) | st.text(max_size=5), max_size=5).map("".join)
@@ -427,6 +435,7 @@ def test_the_words_of_an_answer_come_out_as_they_were_sent(pieces: list[str], re
     played = play([stream + (b"data: [DONE]\n\n" if done else b"")])
     # What JSON has cut in two is one character again, and half a one is U+FFFD.
     whole = "".join(pieces).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assume(ENDPOINT.secret not in whole)
     assert played.turn.refusal == whole
     outcome = Outcome.LENGTH if reason == "length" else Outcome.REFUSED if whole else Outcome.EMPTY
     assert played.turn.outcome is (outcome if reason or done else Outcome.TRUNCATED)
