@@ -236,6 +236,38 @@ def test_a_dotenv_of_another_user_is_not_read(layers):
     assert layers.notices == [f"{file} is not read: it belongs to another user"]
 
 
+READ = {"api_key": "sk-file", "base_url": "http://elsewhere.test/v1"}
+NOT_READ = {"api_key": None, "base_url": "https://api.openai.com/v1"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "values"),
+    [
+        pytest.param(0o600, "own", READ, id="the user alone"),
+        pytest.param(0o644, "own", READ, id="others may read"),
+        pytest.param(0o664, "own", READ, id="a group of the user's own, as with umask 002"),
+        pytest.param(0o664, "another", NOT_READ, id="a group of others"),
+        pytest.param(0o644, "another", READ, id="a group of others that may read"),
+        pytest.param(0o666, "own", NOT_READ, id="everybody"),
+        pytest.param(0o602, "own", NOT_READ, id="everybody but the group"),
+    ],
+)
+def test_a_dotenv_that_others_may_write_is_not_read(layers, mode, group, values):
+    file = layers.folder / "work" / ".env"
+    file.write_text("OPENAI_API_KEY=sk-file\nOPENAI_BASE_URL=http://elsewhere.test/v1\n")
+    if group == "another":
+        try:
+            os.chown(file, -1, os.getgid() + 1)
+        except PermissionError:
+            pytest.skip("only root can give a file to a group that it is not in")
+    file.chmod(mode)
+    settings = layers()
+    assert {"api_key": settings.api_key, "base_url": settings.base_url} == values
+    assert settings.dotenv_file == (file if values is READ else None)
+    problem = f"{file} is not read: others may write it (chmod go-w mends that)"
+    assert layers.notices == ([] if values is READ else [problem])
+
+
 def test_a_changed_setting_has_its_own_origin_and_can_go_back(layers):
     settings = layers(flags={"temperature": "0.1"}).changed("temperature", 0.5, "the chat")
     assert (settings.temperature, settings.origin("temperature")) == (0.5, "the chat")

@@ -1,10 +1,10 @@
 """Launcher of the project page: `python projects/02-streaming-chat/streaming_chat.py --model gpt-4o-mini`."""
 
+import os
 import sys
-from pathlib import Path
 
 # This file has the package's name and its folder comes first on the path, so the entry is replaced, not added to.
-sys.path[0] = str(Path(__file__).resolve().parents[2] / "src")
+sys.path[0] = os.path.abspath(os.path.realpath(__file__) + "/../../../src")
 
 from streaming_chat.__main__ import main  # noqa: E402 # the path comes first
 

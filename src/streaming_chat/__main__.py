@@ -1,32 +1,44 @@
 """Entry point: `streaming-chat`, `python -m streaming_chat`, and the launcher of the project page.
 
-Imports nothing heavy by itself, so that Ctrl-C during start-up is status 130 and not a traceback.
+Ctrl-C is status 130 and not a traceback, from the first line on: so nothing is imported up here that Python has not
+imported by itself. What comes before the first line is Python's own start (and, in a script that pip made, `import re`).
 """
-
-from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
-from typing import NoReturn
 
 
-def main() -> NoReturn:
-    """Run the program and leave with its status."""
+def main() -> None:
+    """Run the program and leave with its status. Does not return."""
     try:
-        from streaming_chat.cli import run
-
-        status: object = run(sys.argv[1:])
+        status = _status()
     except KeyboardInterrupt:
         status = 130
+    # Everything is written and closed. Taking the interpreter apart would cost another tenth of a second.
+    os._exit(status if isinstance(status, int) else 0)
+
+
+def _status() -> object:
+    import signal
+    from contextlib import suppress
+
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        # There is nothing to be put in order yet, and a KeyboardInterrupt in the middle of an import can get lost.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    from streaming_chat.cli import run
+
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        status: object = run(sys.argv[1:])
     except SystemExit as ending:
         status = ending.code
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             if stream is not None:
                 stream.flush()
-    # Everything is written and closed. Taking the interpreter apart would cost another tenth of a second.
-    os._exit(status if isinstance(status, int) else 0)
+    return status
 
 
 if __name__ == "__main__":

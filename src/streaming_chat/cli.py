@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from streaming_chat import __version__
 from streaming_chat.adaptations import Adaptations
 from streaming_chat.config_command import config_json, config_lines
-from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, OutputClosed, OutputFailed, UsageError
-from streaming_chat.core.sanitize import sanitize
+from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, OutputClosed, UsageError
+from streaming_chat.core.sanitize import sanitize, sanitize_json
 from streaming_chat.folders import config_folder, state_folder
 from streaming_chat.notices import Notices
 from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load, nearest
-from streaming_chat.signals import end_on_termination
+from streaming_chat.signals import end_on_termination, status_of_signal
 from streaming_chat.terminal import Output, color_wanted
 from streaming_chat.values import file_path
 
@@ -97,17 +97,18 @@ def run(argv: Sequence[str]) -> int:
     notices = _notices(no_color="--no-color" in argv, quiet=False)
     try:
         return _Program(list(argv)).run()
-    except OutputFailed as error:
-        notices.error(error)
-        return error.exit_status
-    except OutputClosed as error:
-        return error.exit_status
-    except ChatError as error:
-        notices.error(error)
-        return error.exit_status
     except Exception as failure:  # noqa: BLE001 # never a traceback
-        notices.error(ChatError.unexpected(failure))
-        return ExitStatus.UNEXPECTED
+        ended_by_signal = status_of_signal()
+        if ended_by_signal is not None:
+            return ended_by_signal
+        if isinstance(failure.__cause__, KeyboardInterrupt):
+            # Up to Python 3.11, a Ctrl-C inside `__set_name__`, while a class is made in an import, comes as RuntimeError.
+            return ExitStatus.INTERRUPTED
+        error = failure if isinstance(failure, ChatError) else ChatError.unexpected(failure)
+        # OutputClosed is a quiet end; OutputFailed, which is one too, is not.
+        if type(error) is not OutputClosed:
+            notices.error(error)
+        return error.exit_status
 
 
 class _Program:
@@ -172,10 +173,9 @@ class _Program:
         files = self._files(None)
         adapted = self._adaptations(self._settings.base_url).known(self._settings.model)
         if self._settings.json:
-            self._output.write(config_json(self._settings, files, adapted) + "\n")
+            self._print(config_json(self._settings, files, adapted), sanitize_json)
         else:
-            text = "\n".join(config_lines(self._settings, files, adapted))
-            self._output.write((sanitize(text) if self._output.is_terminal else text) + "\n")
+            self._print("\n".join(config_lines(self._settings, files, adapted)), sanitize)
         return ExitStatus.COMPLETE
 
     def _models(self) -> int:
@@ -185,11 +185,15 @@ class _Program:
         finally:
             provider.close()
         if self._settings.json:
-            self._output.write(json.dumps(names) + "\n")
-            return ExitStatus.COMPLETE
-        for name in names:
-            self._output.write((sanitize(name) if self._output.is_terminal else name) + "\n")
+            self._print(json.dumps(names), sanitize_json)
+        else:
+            for name in names:
+                self._print(name, sanitize)
         return ExitStatus.COMPLETE
+
+    def _print(self, text: str, clean: Callable[[str], str]) -> None:
+        """Write a line or several: on a terminal, after `clean`."""
+        self._output.write((clean(text) if self._output.is_terminal else text) + "\n")
 
     def _answer(self, prompt: str) -> int:
         from streaming_chat.renderers.status import exit_status

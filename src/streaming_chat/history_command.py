@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from streaming_chat.core.errors import ExitStatus, UsageError
-from streaming_chat.core.sanitize import sanitize
+from streaming_chat.core.sanitize import sanitize, sanitize_json
 from streaming_chat.core.timing import Timing
 from streaming_chat.history import History, StoredTurn, TurnSummary
 from streaming_chat.renderers.status import latency_line
@@ -232,6 +232,5 @@ def _local_time(turn: TurnSummary) -> str:
 
 def _as_json(turn: TurnSummary, terminal: bool) -> str:
     fields = {**asdict(turn), "status": turn.status, "started_at": turn.started_at.isoformat()}
-    # Outside ASCII there are characters that a terminal obeys and JSON does not escape; DEL is one inside.
-    line = json.dumps(fields, ensure_ascii=terminal)
-    return line.replace("\x7f", "\\u007f") if terminal else line
+    line = json.dumps(fields, ensure_ascii=False)
+    return sanitize_json(line) if terminal else line

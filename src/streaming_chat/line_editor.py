@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -14,6 +16,7 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output.color_depth import ColorDepth
+from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from streaming_chat.commands import COMMANDS
@@ -40,6 +43,7 @@ class LineEditor:
         # below the prompt is drawn, so there is no need to know.
         os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")
         self._session: PromptSession[str] = PromptSession(
+            output=_Terminal.from_pty(sys.stdout, term=os.environ.get("TERM"), default_color_depth=ColorDepth.from_env()),
             history=_history(state_folder, notice),
             completer=_ChatCompleter(models),
             complete_while_typing=False,
@@ -81,6 +85,17 @@ class LineEditor:
         """Leave the terminal as it was found."""
         self._session.output.disable_bracketed_paste()
         self._session.output.flush()
+
+
+class _Terminal(Vt100_Output):
+    """The terminal, also when it has been closed: the chat ends by SIGHUP or the end of its input, not by a failed drawing.
+
+    The library draws once more on its way out, and would take the failure for the reason.
+    """
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
 
 
 def _history(state_folder: Path | None, notice: Callable[[str], None]) -> History:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -281,8 +282,8 @@ def load(
     UsageError names the value that cannot be used and where it stands.
     """
     dotenv_file = _find_dotenv(folder)
-    if dotenv_file and not _is_own(dotenv_file):
-        notice(f"{dotenv_file} is not read: it belongs to another user")
+    if dotenv_file and (reason := _distrusted(dotenv_file)):
+        notice(f"{dotenv_file} is not read: {reason}")
         dotenv_file = None
     dotenv = _read_dotenv(dotenv_file, notice) if dotenv_file else {}
     from_config_file = _read_config_file(config_file)
@@ -349,9 +350,17 @@ def _find_dotenv(folder: Path) -> Path | None:
     return None
 
 
-def _is_own(path: Path) -> bool:
-    """Whether the file is the user's: another's could send prompts, and the key with them, to another place."""
-    return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
+def _distrusted(path: Path) -> str | None:
+    """Why the file is not read: whoever can write it could send prompts, and the key with them, to another place."""
+    if not hasattr(os, "getuid"):
+        return None
+    found = path.stat()
+    if found.st_uid != os.getuid():
+        return "it belongs to another user"
+    # The user's primary group may write: on many systems it has no other member, and the umask, 002, lets it.
+    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != os.getgid()):
+        return "others may write it (chmod go-w mends that)"
+    return None
 
 
 def _read_dotenv(path: Path, notice: Callable[[str], None]) -> dict[str, str]:

@@ -12,8 +12,8 @@ from types import FrameType
 class _State:
     """What signals have done so far. Python runs handlers in the main thread alone."""
 
-    #: The program is leaving: the first signal has said how.
-    leaving = False
+    #: The signal by which the program is leaving: the first one has said how.
+    leaving: int | None = None
     #: Something must not be torn: a signal that ends the program waits.
     finishing = False
     #: The signal that waits.
@@ -29,7 +29,7 @@ def end_on_termination() -> None:
             return
         if _State.leaving:
             return
-        _State.leaving = True
+        _State.leaving = number
         # SystemExit and not an exception of ours: no `except Exception` on the way, the SDK's least of all, takes it.
         raise SystemExit(128 + number)
 
@@ -38,6 +38,11 @@ def end_on_termination() -> None:
         # `nohup` asks for SIGHUP to be ignored, and a program keeps to that.
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
+
+
+def status_of_signal() -> int | None:
+    """128 + n once a signal has ended the program, however the way out went: a closed terminal takes no last words."""
+    return None if _State.leaving is None else 128 + _State.leaving
 
 
 @contextmanager
@@ -78,8 +83,26 @@ def deferred() -> Iterator[None]:
 def _leave_if_asked() -> None:
     number, _State.pending = _State.pending, None
     if number is not None:
-        _State.leaving = True
+        _State.leaving = number
         raise SystemExit(128 + number)
+
+
+@contextmanager
+def heeded_in_input() -> Iterator[None]:
+    """`input()` obeys signals at any time, half a second late at most.
+
+    CPython gives up its lock for readline, and heeds signals only when one interrupts the wait for a key: what comes right
+    before that, while another thread has the lock, would wait for the next key. So the wait is interrupted now and then.
+    """
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.signal(signal.SIGALRM, _nothing)
+    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import json
 import sys
 import time
 import unicodedata
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming_chat.core import sanitize as module
-from streaming_chat.core.sanitize import Sanitizer, sanitize
+from streaming_chat.core.sanitize import Sanitizer, sanitize, sanitize_json
 
 ESC, BEL, ST = "\x1b", "\a", "\x1b\\"
 ZWNJ, ZWJ, LRM, RLM = "\u200c", "\u200d", "\u200e", "\u200f"
@@ -245,6 +246,33 @@ def test_the_cut_does_not_matter(text: str, draw: st.DataObject) -> None:
 @given(texts)
 def test_sanitising_twice_changes_nothing(text: str) -> None:
     assert sanitize(sanitize(text)) == sanitize(text)
+
+
+@settings(deadline=None, max_examples=500)
+@given(texts)
+def test_json_is_the_same_json_and_nothing_in_it_is_changed(text: str) -> None:
+    line = sanitize_json(json.dumps({text: [text]}, ensure_ascii=False))
+    assert sanitize(line) == line
+    # Two halves that stand side by side are the character: JSON has no other way to write it.
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    assert json.loads(line) == {whole: [whole]}
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("größe 東京 שלום\n", "größe 東京 שלום\n"),
+        ("👩" + ZWJ + "👩 e" + ACUTE + " " + SCOTLAND, "👩" + ZWJ + "👩 e" + ACUTE + " " + SCOTLAND),
+        ("ü\x9b31m\x7f\x85\u2028\u202e", "ü\\u009b31m\\u007f\\u0085\\u2028\\u202e"),
+        ("\U000e0001\ud800", "\\udb40\\udc01\\ud800"),
+        # What is innocent stays, unless something of its kind is not.
+        ("\x9b 👩" + ZWJ + "👩", "\\u009b 👩" + ZWJ + "👩"),
+        ("." + ZWJ + " 👩" + ZWJ + "👩", ".\\u200d 👩\\u200d👩"),
+        ("e" + ACUTE * 17, "e" + "\\u0301" * 17),
+    ],
+)
+def test_what_of_json_is_escaped(text: str, escaped: str) -> None:
+    assert sanitize_json(text) == escaped
 
 
 @settings(deadline=None, max_examples=500)

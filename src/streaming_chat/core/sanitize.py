@@ -51,7 +51,7 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import ClassVar
 
-__all__ = ["Sanitizer", "sanitize"]
+__all__ = ["Sanitizer", "sanitize", "sanitize_json"]
 
 MOST_MARKS = 16
 """Combining marks that one base may carry."""
@@ -248,6 +248,30 @@ def sanitize(text: str) -> str:
         return text
     sanitizer = Sanitizer()
     return sanitizer.feed(text) + sanitizer.finish()
+
+
+# The kinds that never pass, and those that pass in some company only.
+_NEVER = ("shown", "cr", "line break")
+_IN_COMPANY = ("joiner", "direction", "selector", "tag", "mark")
+
+
+def sanitize_json(text: str) -> str:
+    r"""Return `text`, which is JSON, with the escape (`\u009b`) of every character that `sanitize` would change.
+
+    It is the same JSON for whoever decodes it. Where one that passes in company only (a joiner, a mark) has not got it,
+    all of them are escaped, those of an innocent emoji too.
+    """
+    for kinds in (_NEVER, (*_NEVER, *_IN_COMPANY)):
+        if sanitize(text) == text:
+            break
+        text = "".join(_json_escape(char) if _kind(char) in kinds or _surrogate.match(char) else char for char in text)
+    return text
+
+
+def _json_escape(char: str) -> str:
+    # JSON names the halves in UTF-16 of a character outside the basic plane.
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 class Sanitizer:

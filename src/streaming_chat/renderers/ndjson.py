@@ -1,5 +1,7 @@
 """One JSON object a line for each event (`--json`), flushed. Text is raw: whoever reads it decodes JSON first.
 
+A terminal does not decode it. There, what it would obey, and what nobody would see, is escaped: it is the same JSON.
+
 Times (`at`, and all of `timing`) are seconds since the start of the request.
 """
 
@@ -28,6 +30,7 @@ from streaming_chat.core.events import (
     UsageReported,
 )
 from streaming_chat.core.reply import Turn
+from streaming_chat.core.sanitize import sanitize_json
 from streaming_chat.core.surrogates import SurrogateJoiner
 from streaming_chat.terminal import Output
 
@@ -97,7 +100,8 @@ class NDJSONRenderer:
             finite = json.loads(json.dumps(line, default=asdict), parse_constant=lambda _: None)
             text = json.dumps(finite, ensure_ascii=False)
         # What is no character, in a server's error message or its request id, is U+FFFD here as everywhere.
-        self._output.write(SurrogateJoiner().feed(text + "\n"))
+        text = SurrogateJoiner().feed(text + "\n")
+        self._output.write(sanitize_json(text) if self._output.is_terminal else text)
 
 
 def error_fields(error: ChatError | None) -> dict[str, Any] | None:
