@@ -140,6 +140,7 @@ def test_set_changes_what_the_next_request_has(chat, server):
         "max_tokens: 12",
         "system: Be = terse.",
         "retries: 0",
+        "theme: dark",
         "reasoning: show",
     ]
     server.play(http_error(500), answer(["never asked for"]))

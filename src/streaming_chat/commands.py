@@ -151,6 +151,18 @@ def _edit(chat: Chat, argument: str) -> str | None:
     return text.rstrip("\n")
 
 
+@command("/raw", "", "show answers as they come, with their Markdown")
+def _raw(chat: Chat, _argument: str) -> None:
+    chat.session.change("raw", "on")
+    chat.session.notices.always("answers are shown as they come; /md formats them")
+
+
+@command("/md", "", "format the Markdown of answers")
+def _md(chat: Chat, _argument: str) -> None:
+    chat.session.change("raw", "off")
+    chat.session.notices.always("answers are formatted; /raw shows them as they come")
+
+
 @command("/timing", "", "show every latency figure of the last answer")
 def _timing(chat: Chat, _argument: str) -> None:
     if chat.session.last_turn is None:

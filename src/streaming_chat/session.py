@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Protocol
 
 from streaming_chat.adaptations import Adaptations
@@ -131,9 +131,7 @@ class Session:
         elif self.output.is_terminal:
             if self.notices.output.is_terminal and not settings.quiet and os.environ.get("TERM") != "dumb":
                 hints.append(hint)
-            answer = TerminalRenderer(
-                self.output, self.notices.output, reasoning=settings.reasoning == "show", hint=hint if hints else None
-            )
+            answer = self._terminal_renderer(hint if hints else None)
         else:
             answer = PlainRenderer(self.output)
         # The record comes first: whatever happens to the others, the turn is kept.
@@ -153,3 +151,22 @@ class Session:
             )
         )
         return renderers
+
+    def _terminal_renderer(self, hint: StallHint | None) -> Renderer:
+        settings, aside = self.settings, self.notices.output
+        reasoning = settings.reasoning == "show"
+        if not settings.raw:
+            # What it needs is not there where only the SDK is installed: then the answer is shown as it comes.
+            with suppress(ImportError):
+                from streaming_chat.renderers.live import LiveRenderer
+
+                return LiveRenderer(
+                    self.output,
+                    aside,
+                    reasoning=reasoning,
+                    hint=hint,
+                    theme=settings.theme,
+                    color=self.output.has_color,
+                    hyperlinks=settings.hyperlinks,
+                )
+        return TerminalRenderer(self.output, aside, reasoning=reasoning, hint=hint)

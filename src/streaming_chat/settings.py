@@ -205,6 +205,23 @@ class Settings:
     raw: bool = _option(
         False, on_or_off, "show Markdown as it came", "--raw", environment="STREAMING_CHAT_RAW", is_switch=True
     )
+    theme: str = _option(
+        "dark",
+        one_of("dark", "light", "plain"),
+        "colours of formatted answers: for a dark or a light terminal, or none",
+        "--theme",
+        environment="STREAMING_CHAT_THEME",
+        metavar="dark|light|plain",
+        is_settable=True,
+    )
+    hyperlinks: bool = _option(
+        False,
+        on_or_off,
+        "make links to http, https and mailto clickable (OSC 8), where the terminal can",
+        "--hyperlinks",
+        environment="STREAMING_CHAT_HYPERLINKS",
+        is_switch=True,
+    )
     reasoning: str = _option(
         "show",
         one_of("show", "hide"),

@@ -31,7 +31,7 @@ class Output:
     def __init__(self, stream: BinaryIO | None, *, is_terminal: bool, color: bool) -> None:
         self._stream = stream
         self.is_terminal = is_terminal
-        self._color = color
+        self.has_color = color
 
     @classmethod
     def of(cls, name: str, *, color: bool) -> Output:
@@ -60,7 +60,7 @@ class Output:
 
     def styled(self, style: str, text: str) -> str:
         """`text` in one of `STYLES`, where this output shows colour; always reset at its end."""
-        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self._color else text
+        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.has_color else text
 
     def _give_up(self) -> None:
         # What is still in the buffer would be tried again when the interpreter closes the stream, and fail there, loudly.

@@ -17,7 +17,7 @@ def data(*pieces: bytes) -> list[str]:
 
 
 def reference(stream: bytes) -> list[ServerSentEvent]:
-    """The standard's algorithm, word for word, on a whole stream; with the deviation at its end."""
+    """The standard's algorithm, word for word, on a whole stream; with the deviations of the module."""
     text = stream.decode("utf-8", "replace").removeprefix("\ufeff")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     events, buffer, name, last_id, retry = [], "", "", "", None
@@ -31,6 +31,8 @@ def reference(stream: bytes) -> list[ServerSentEvent]:
         value = value.removeprefix(" ")
         if field == "data":
             buffer += value + "\n"
+        elif field == "error":  # The other deviation.
+            name, buffer = field, buffer + value + "\n"
         elif field == "event":
             name = value
         elif field == "id" and "\0" not in value:

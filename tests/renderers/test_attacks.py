@@ -17,6 +17,7 @@ from streaming_chat.core.reply import Turn
 from streaming_chat.core.sanitize import sanitize
 from streaming_chat.core.timing import Timing
 from streaming_chat.notices import Notices
+from streaming_chat.renderers.live import LiveRenderer
 from streaming_chat.renderers.plain import TerminalRenderer
 from streaming_chat.renderers.status import StatusRenderer
 from streaming_chat.terminal import STYLES, Output
@@ -26,6 +27,8 @@ from test_sanitize import ATTACKS
 
 #: All that this program itself sends to a terminal here.
 OWN = re.compile("|".join(re.escape(f"\x1b[{style}m") for style in (*STYLES.values(), "0")))
+#: And what the renderer of Markdown sends besides.
+OWN_OF_MARKDOWN = re.compile(r"\x1b\[(?:[0-9;]*m|K|[1-9][0-9]*D)|\r")
 TIMING = Timing(total=1.0, headers=0.1)
 REQUEST = ChatRequest("m", (Message("user", "U"),))
 
@@ -77,3 +80,33 @@ def test_an_attack_moves_nothing_whichever_way_it_comes(attack: str, color: bool
     stream = io.BytesIO()
     told_of(attack, Output(stream, is_terminal=True, color=color))
     check(stream.getvalue())
+
+
+@pytest.mark.parametrize("color", [True, False], ids=["colour", "no colour"])
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_an_attack_moves_nothing_through_markdown_either(attack: str, color: bool) -> None:
+    for frame in (
+        "{}",
+        "**a** {} *b*",
+        "- `{}`",
+        "[{0}]({0})",
+        "```{0}\n{0}\n```",
+        "# {}",
+        "| {} |\n|-|\n| {} |".replace("{}", "{0}"),
+    ):
+        text = frame.format(attack)
+        for cut in (0, len(text) // 3, len(text) // 2, len(text) - 1):
+            stream = io.BytesIO()
+            output = Output(stream, is_terminal=True, color=color)
+            renderer = LiveRenderer(output, output, theme="dark", color=color, hyperlinks=True, columns=lambda: 60)
+            for piece in filter(None, (text[:cut], text[cut:])):
+                renderer.handle(TextDelta(1.0, piece))
+            renderer.end(Turn(REQUEST, "", "", Outcome.COMPLETE, "stop", None, TIMING))
+            raw = stream.getvalue().decode()
+            assert color or "\x1b" not in raw
+            left = OWN_OF_MARKDOWN.sub("", raw)
+            assert sanitize(left) == left
+            terminal = Terminal(60, 100)
+            terminal.feed(raw.replace("\n", "\r\n").encode())
+            assert not terminal.title
+            assert not terminal.icon_name

@@ -69,21 +69,29 @@ class TerminalRenderer:
         if section is not self._section:
             self._close_section()
             self._section = section
-        self._write(self._sanitizer.feed(text))
+        self._write(self._formatted(self._sanitizer.feed(text)))
 
     def _close_section(self) -> None:
-        self._write(self._sanitizer.finish())
+        self._write(self._formatted(self._sanitizer.finish(), is_last=True))
         self._sanitizer = Sanitizer()
         if not self._at_line_start:
             self._write("\n")
         self._section = None
+
+    def _formatted(self, text: str, *, is_last: bool = False) -> str:  # noqa: ARG002 # for renderers that format
+        """What to write for harmless text of the present section; `is_last` ends the section."""
+        return text
+
+    def _row(self) -> str | None:
+        """The text on the row of the cursor, once all is written; None where it is what stands behind the last line end."""
+        return None
 
     def _write(self, text: str) -> None:
         if not text:
             return
         self._at_line_start = text.endswith("\n")
         if self._hint:
-            self._hint.make_way(text)
+            self._hint.make_way(text, self._row())
         if self._section in (ReasoningDelta, ToolCallDelta):
             self._aside.write(self._aside.styled("dim", text))
         else:

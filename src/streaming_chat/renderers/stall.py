@@ -79,10 +79,13 @@ class StallHint:
         self._over = threading.Lock()  # Released at the end: what the thread sleeps on.
         self._over.acquire()
 
-    def make_way(self, text: str) -> None:
-        """`text` is about to be written where the cursor is."""
+    def make_way(self, text: str, row: str | None = None) -> None:
+        """`text` is about to be written where the cursor is; `row` is what its row says then, where that is known better."""
         with self._lock:
             self._hide()
+            if row is not None:
+                self._line = [row]
+                return
             _, newline, rest = text.rpartition("\n")
             if newline:
                 self._line = []

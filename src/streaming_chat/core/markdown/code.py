@@ -1,0 +1,234 @@
+"""Lines of a code block → rows, coloured as they grow.
+
+A line is not broken between words, and nothing stands before it: what is copied from the terminal is the code. A line
+that is longer than the row goes on where the terminal puts it.
+
+Strategy: Pygments' lexers are tables of states, and a stack of states is all that one line needs to know of those before
+it. So each line is read on its own, with the stack that the last one left; what has come of it so far is read as a preview.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+from streaming_chat.core.markdown.rows import Piece, RowWriter
+from streaming_chat.core.markdown.style import CODE, ROLES, role
+from streaming_chat.core.markdown.widths import char_columns
+
+_TAB: Final = 8
+#: Longer lines are not coloured: no person wrote them.
+_LONGEST_LINE: Final = 2000
+#: Levels of a lexer's stack: a broken text must not let it grow for ever.
+_DEEPEST: Final = 64
+#: As many characters wait for the end of their word before they are coloured.
+_LONGEST_UNREAD: Final = 12
+_ROLE_OF: Final = {name: role(name) for name in ROLES}
+
+
+class Highlighter:
+    """Colours the lines of one block. Without Pygments, or a lexer for the language, all of it is code and nothing more."""
+
+    def __init__(self, language: str) -> None:
+        self._lexer = _lexer(language)
+        self._stack: tuple[str, ...] = ("root",)
+        # What `preview` has read of the present line for good, as far as a preview goes: up to the last blank.
+        self._pieces: list[Piece] = []
+        self._place = 0
+        self._inside: tuple[str, ...] = ()
+
+    def preview(self, line: str) -> list[Piece]:
+        """The pieces of a line that goes on: most likely those of the whole one, and soon found."""
+        if self._lexer is None or len(line) > _LONGEST_LINE:
+            return [Piece(line, CODE)]
+        if not self._place:
+            self._pieces, self._inside = [], self._stack
+        tail = line[self._place :]
+        if len(tail) <= _LONGEST_UNREAD and not tail[-1:].isspace():
+            # Half a word has no colour of its own, and reading is most of the work.
+            return [*self._pieces, Piece(tail, CODE)] if tail else self._pieces
+        stack = list(self._inside)
+        pieces = list(self._pieces)
+        place = self._place
+        for text, style in _tokens(self._lexer, tail, stack):
+            place += len(text)
+            _add(pieces, text, style)
+            if text.isspace():
+                self._pieces, self._place, self._inside = list(pieces), place, tuple(stack[-_DEEPEST:])
+        return pieces
+
+    def beginning(self, line: str) -> list[Piece]:
+        """The pieces of a line that goes on, by nothing but its text so far."""
+        return self._read(line)[0]
+
+    def line(self, line: str) -> list[Piece]:
+        """The pieces of a whole line, without its line end; the next line is read behind it."""
+        pieces, self._stack = self._read(f"{line}\n")
+        self._place = 0
+        return _cut(pieces, len(line))
+
+    def _read(self, line: str) -> tuple[list[Piece], tuple[str, ...]]:
+        if self._lexer is None or len(line) > _LONGEST_LINE:
+            return [Piece(line, CODE)], self._stack
+        pieces: list[Piece] = []
+        stack = list(self._stack)
+        for text, style in _tokens(self._lexer, line, stack):
+            _add(pieces, text, style)
+        return pieces, tuple(stack[-_DEEPEST:])
+
+
+class CodeLine:
+    """Shows one line of code while it grows."""
+
+    def __init__(self, rows: RowWriter, highlighter: Highlighter) -> None:
+        self._rows = rows
+        self._highlighter = highlighter
+        self._line = ""
+        #: Where the row of the cursor begins in the line, and how many columns it has.
+        self._row_start = 0
+        self._columns = 0
+        #: Whether it is known where on the screen each character stands.
+        self._is_certain = True
+
+    def feed(self, text: str) -> None:
+        """Show more of the line."""
+        if self._is_certain and text.isascii() and "\t" not in text and self._columns + len(text) <= self._rows.width:
+            self._line += text
+            self._columns += len(text)
+            text = ""
+        for place, char in enumerate(text):
+            if not self._is_certain:
+                self._rows.add(Piece(text[place:], CODE))
+                self._line += text[place:]
+                return
+            self._take(char)
+        if self._is_certain:
+            self._show(self._highlighter.preview(self._line))
+
+    def end(self) -> None:
+        """The line is whole."""
+        pieces = self._highlighter.line(self._line)
+        if self._is_certain:
+            self._show(pieces)
+
+    def _take(self, char: str) -> None:
+        rows = self._rows
+        columns = char_columns(char)
+        if char == "\t":
+            columns = _TAB - self._columns % _TAB
+            if self._columns + columns >= rows.width:
+                # Where a tab ends at the edge, terminals differ.
+                for _ in range(columns):
+                    self._take(" ")
+                return
+        elif not columns:
+            # Joined to what is before it or not: terminals differ, and with it in where everything behind stands. So the
+            # line is left as it is understood now, and goes on without colours.
+            self._show(self._highlighter.beginning(self._line))
+            self._is_certain = False
+            rows.add(Piece(char, CODE))
+        elif self._columns + columns > rows.width:
+            # The row is full, and looks as is known by now, so that the cut does not matter.
+            self._show(self._highlighter.beginning(self._line))
+            if self._columns < rows.width:
+                rows.add(Piece(" ", CODE))  # One column is left, and the character needs two: not all terminals see to that.
+            rows.wrap()
+            self._row_start, self._columns = len(self._line), 0
+        self._line += char
+        self._columns += columns
+
+    def _show(self, pieces: list[Piece]) -> None:
+        self._rows.show(_cut(pieces, len(self._line), self._row_start))
+
+
+def _cut(pieces: list[Piece], end: int, start: int = 0) -> list[Piece]:
+    """The part of some pieces from one character to another."""
+    cut: list[Piece] = []
+    place = 0
+    for piece in pieces:
+        text = piece.text[max(0, start - place) : max(0, end - place)]
+        place += len(piece.text)
+        if text:
+            cut.append(Piece(text, piece.style))
+    return cut
+
+
+def _lexer(language: str) -> Any:
+    if not language:
+        return None
+    try:
+        from pygments.lexer import RegexLexer
+        from pygments.lexers import get_lexer_by_name
+        from pygments.util import ClassNotFound
+    except ImportError:
+        return None
+    try:
+        lexer = get_lexer_by_name(language)
+    except ClassNotFound:
+        return None
+    return lexer if isinstance(lexer, RegexLexer) else None
+
+
+def _add(pieces: list[Piece], text: str, style: int) -> None:
+    if pieces and pieces[-1].style == style:
+        pieces[-1] = Piece(pieces[-1].text + text, style)
+    elif text:
+        pieces.append(Piece(text, style))
+
+
+def _tokens(lexer: Any, text: str, stack: list[str]) -> Iterator[tuple[str, int]]:
+    """Read `text` with a lexer's own tables (`pygments.lexer.RegexLexer`); `stack` is left as the text leaves it."""
+    from pygments.token import _TokenType
+
+    tables = lexer._tokens  # noqa: SLF001 # the tables have no other name
+    place = 0
+    while place < len(text):
+        for match, action, new_state in tables[stack[-1]]:
+            found = match(text, place)
+            if not found:
+                continue
+            end = found.end()
+            if type(action) is _TokenType:
+                if end > place:
+                    yield text[place:end], _style_of(action)
+            elif action is not None:
+                for _, kind, piece in action(lexer, found):
+                    yield piece, _style_of(kind)
+            if new_state is not None:
+                _change(stack, new_state)
+            elif end == place:
+                continue  # Nothing was read and nothing has changed: the next rule may.
+            place = end
+            break
+        else:
+            if text[place] == "\n":
+                stack[:] = ["root"]
+            yield text[place], CODE
+            place += 1
+
+
+def _change(stack: list[str], new_state: Any) -> None:
+    if isinstance(new_state, tuple):
+        for state in new_state:
+            if state == "#pop":
+                if len(stack) > 1:
+                    stack.pop()
+            elif state == "#push":
+                stack.append(stack[-1])
+            else:
+                stack.append(state)
+    elif isinstance(new_state, int):
+        del stack[max(1, len(stack) + new_state) :]
+    else:
+        stack.append(stack[-1])
+
+
+@lru_cache(maxsize=512)
+def _style_of(kind: Any) -> int:
+    while kind:
+        style = _ROLE_OF.get(".".join(kind))
+        if style is not None:
+            return style
+        kind = kind.parent
+    return CODE

@@ -1,0 +1,262 @@
+"""Atoms of one text → rows of the screen, broken between words.
+
+Rule: a row that is full is shown as it is understood by then and never touched again; the text goes on below it. A word
+that does not fit moves down whole; one that is longer than a row is broken at the edge.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from streaming_chat.core.markdown.inline import BREAK, Atom, Inline
+from streaming_chat.core.markdown.rows import Piece, RowWriter
+from streaming_chat.core.markdown.widths import WIDE, char_columns, has_marks, most_columns
+
+_WIDE: Final = re.compile(f"[{WIDE}]")
+#: What no row begins with, and what none ends with.
+_NOT_FIRST: Final = frozenset("、。，．！？：；…）」』】〉》”’%!?,.:;)]}ー々\u200d\ufe0f\u20e3")
+_NOT_LAST: Final = frozenset("（「『【〈《“‘([{\u200d")
+_FLAG_LETTERS: Final = ("\U0001f1e6", "\U0001f1ff")
+_SKIN_TONES: Final = ("\U0001f3fb", "\U0001f3ff")
+
+
+class Flow:
+    """Shows one text. `prefix` is asked for what stands before each row of it."""
+
+    def __init__(
+        self,
+        rows: RowWriter,
+        prefix: Callable[[], list[Piece]],
+        definitions: Mapping[str, str],
+        *,
+        style: int = 0,
+    ) -> None:
+        self.inline = Inline(definitions, style=style, changed=self._changed, room=self._room)
+        #: Whether all of the text can still be changed: it is on one row.
+        self.is_on_one_row = True
+        self._rows = rows
+        self._prefix_of_next = prefix
+        #: What stands before the row of the cursor.
+        self.prefix = prefix()
+        self._margin = _columns(self.prefix)
+        self._width = rows.width  # Of the present row: a terminal that has changed counts from the next one on.
+        self._pieces: list[Piece] = list(self.prefix)
+        self._columns = 0
+        self._has_marks = self._has_break = False
+        #: How much of the first atom stands on the rows above.
+        self._offset = 0
+        self._is_stale = True
+
+    def feed(self, text: str) -> None:
+        """Show more of the text."""
+        self.inline.feed(text)
+        self.show()
+
+    def end(self) -> None:
+        """The text is over."""
+        self.inline.end()
+        self.show()
+
+    def show(self) -> None:
+        """Bring the row of the cursor up to date."""
+        pieces = self._pieces
+        end = len(pieces)
+        while end > len(self.prefix) and not pieces[end - 1].text.strip(" "):
+            end -= 1
+        self._rows.show(pieces[:end], 0 if self._is_stale else self._rows.shown)
+        self._is_stale = False
+
+    def retract(self) -> None:
+        """Take the text off the screen again."""
+        self.inline.atoms.clear()
+        self._changed(True)
+        self._rows.show([])
+
+    def break_row(self) -> None:
+        """Leave the row as it is and go on below."""
+        self._freeze(len(self.inline.atoms))
+
+    @property
+    def _limit(self) -> int:
+        return max(1, self._width - self._margin)
+
+    def _room(self) -> int:
+        return self._limit - self._columns
+
+    def _changed(self, all_of_them: bool) -> None:
+        atoms = self.inline.atoms
+        if all_of_them:
+            self._rebuild()
+        else:
+            self._take(atoms[-1])
+        if atoms and (all_of_them or self._has_break or atoms[-1].text != " "):
+            while self._break_once():
+                pass
+
+    def _break_once(self) -> bool:
+        """Begin a new row where the text has a line end or the row is too long; False when there is nothing to do."""
+        if self._has_break:
+            atoms = self.inline.atoms
+            index = [atom.text for atom in atoms].index(BREAK)
+            above = most_columns(atoms[0].text[: self._offset])
+            if sum(atom.columns for atom in atoms[:index]) - above <= self._limit:
+                self._freeze(index, skip=1)
+                return True
+        return self._columns > self._limit - self._has_marks and self._wrap()
+
+    def _rebuild(self) -> None:
+        self._is_stale = True
+        self._pieces = list(self.prefix)
+        self._columns = 0
+        self._has_marks = self._has_break = False
+        atoms = self.inline.atoms
+        if self._offset and atoms:
+            text = atoms[0].text[self._offset :]
+            self._pieces.append(Piece(text, atoms[0].style, atoms[0].address))
+            self._columns = most_columns(text)
+            self._has_marks = has_marks(text)
+            atoms = atoms[1:]
+        for atom in atoms:
+            self._take(atom)
+
+    def _take(self, atom: Atom) -> None:
+        if atom.text == BREAK:
+            self._has_break = True
+        elif atom.text and (atom.text != " " or self._columns):  # A row does not begin with a blank.
+            self._pieces.append(Piece(atom.text, atom.style, atom.address))
+            self._columns += atom.columns
+            self._has_marks = self._has_marks or atom.has_marks
+
+    def _wrap(self) -> bool:
+        """Break the row, which is too long; or settle what stands in the way. False when nothing is to be done."""
+        index, skip = self._place_to_break()
+        bracket = self.inline.open_bracket
+        if bracket is not None and (
+            index < 0 or self.inline.atoms[min(index + skip, len(self.inline.atoms) - 1)].place > bracket
+        ):
+            earlier = self._place_to_break(bracket)
+            if earlier[0] < 0:
+                self.inline.make_bracket_text(bracket)
+                self._rebuild()
+                return True
+            index, skip = earlier
+        if index >= 0:
+            if self.inline.make_text(self.inline.atoms[:index]):
+                self._rebuild()
+                return True
+            if index + skip >= len(self.inline.atoms):
+                return False  # Only blanks are over the edge.
+            self._freeze(index, skip=skip)
+            return True
+        self._break_word()
+        return True
+
+    def _place_to_break(self, most: int | None = None) -> tuple[int, int]:
+        """The last place to break at: the first atom that is not on the row, and how many blanks fall away.
+
+        `most` is the last place in the source that may be the first on the next row. -1 when there is no place.
+        """
+        atoms, limit = self.inline.atoms, self._limit
+        found = (-1, 0)
+        columns = marks = 0
+        before: Atom | None = None
+        for index, atom in enumerate(atoms):
+            text = atom.text[self._offset :] if index == 0 else atom.text
+            if text == " ":
+                if columns:
+                    following = atoms[index + 1].place if index + 1 < len(atoms) else atom.place
+                    if most is not None and following > most:
+                        break
+                    found = (index, 1)
+            elif text == BREAK:
+                break
+            elif text:
+                if before is not None and columns and _may_part(before.text[-1], text[0]):
+                    if most is not None and atom.place > most:
+                        break
+                    found = (index, 0)
+                before = atom
+            if text == " " and not columns:
+                continue
+            columns += most_columns(text) if index == 0 else atom.columns
+            marks = marks or int(has_marks(text) if index == 0 else atom.has_marks)
+            if columns > limit - marks:
+                break
+        return found
+
+    def _freeze(self, index: int, *, skip: int = 0) -> None:
+        """The first `index` atoms stay where they are; behind `skip` more, which fall away, the next row begins."""
+        atoms = self.inline.atoms
+        pieces = list(self.prefix)
+        visible = 0
+        for place, atom in enumerate(atoms[:index]):
+            text = atom.text[self._offset :] if place == 0 else atom.text
+            if text and (text != " " or visible):
+                pieces.append(Piece(text, atom.style, atom.address))
+                visible += 1
+        while len(pieces) > len(self.prefix) and pieces[-1].text == " ":
+            pieces.pop()
+        self._next_row(pieces, is_full=False)
+        self._offset = 0
+        self.inline.freeze(index + skip)
+        self._rebuild()
+
+    def _break_word(self) -> None:
+        """Break a word that is longer than a row at the edge, but not between a character and the marks on it."""
+        index, offset, columns = self._edge()
+        atoms = self.inline.atoms
+        pieces = list(self.prefix)
+        for number, atom in enumerate(atoms[: index + 1]):
+            start = self._offset if number == 0 else 0
+            text = atom.text[start:offset] if number == index else atom.text[start:]
+            if text:
+                pieces.append(Piece(text, atom.style, atom.address))
+        self._next_row(pieces, is_full=columns == self._limit)
+        self._offset = self.inline.freeze(index, offset)
+        self._rebuild()
+
+    def _edge(self) -> tuple[int, int, int]:
+        """The atom and the place in it where the row is full, and the columns before it."""
+        limit = self._limit
+        edge = (0, self._offset, 0)
+        columns, marks, size = 0, False, 0
+        for index, atom in enumerate(self.inline.atoms):
+            for place in range(self._offset if index == 0 else 0, len(atom.text)):
+                size = char_columns(atom.text[place])
+                if size:
+                    if columns <= limit - marks:
+                        edge = (index, place, columns)
+                    columns += size
+                else:
+                    marks = True
+                if columns > limit - marks and edge[2]:
+                    return edge
+        # A character of two columns on a row of one.
+        return (edge[0], edge[1] + 1, size)
+
+    def _next_row(self, pieces: list[Piece], *, is_full: bool) -> None:
+        self._rows.show(pieces, 0)
+        self.is_on_one_row = False
+        self.prefix = self._prefix_of_next()
+        self._margin = _columns(self.prefix)
+        self._width = self._rows.width
+        if is_full and not self.prefix:
+            # The terminal does it itself, and what is copied from it is one word.
+            self._rows.wrap()
+        else:
+            self._rows.end()
+
+
+def _columns(pieces: list[Piece]) -> int:
+    return sum(most_columns(piece.text) for piece in pieces)
+
+
+def _may_part(last: str, first: str) -> bool:
+    """Whether a row may end with one character and the next begin with the other, without a blank between."""
+    if not (_WIDE.match(last) or _WIDE.match(first)) or first in _NOT_FIRST or last in _NOT_LAST:
+        return False
+    if not char_columns(first) or _SKIN_TONES[0] <= first <= _SKIN_TONES[1]:
+        return False
+    return not (_FLAG_LETTERS[0] <= first <= _FLAG_LETTERS[1] and _FLAG_LETTERS[0] <= last <= _FLAG_LETTERS[1])

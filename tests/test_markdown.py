@@ -1,0 +1,307 @@
+"""Markdown on a terminal: right, whatever the cut; append-only; at once; and harmless."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from markdown_escapes import check_escapes, never_above
+from markdown_examples import EXAMPLES, Example
+from markdown_oracle import equal, expected
+from markdown_screen import rows, seen
+from markdown_strategies import cuts, documents
+from streaming_chat.core.markdown import THEMES, MarkdownStream
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "markdown.md"
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+
+_few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+def written(markdown: str, width: int = 80, pieces: list[str] | None = None, **options: object) -> str:
+    stream = MarkdownStream(width, **options)
+    return "".join(map(stream.feed, [markdown] if pieces is None else pieces)) + stream.finish()
+
+
+def differs(example: Example) -> bool:
+    return not equal(expected(example.markdown), seen(written(example.markdown), 80))
+
+
+# Right ----------------------------------------------------------------------------------------------------------------
+
+
+def test_at_least_95_of_100_examples_of_the_specifications_are_right() -> None:
+    wrong = [example for example in EXAMPLES if differs(example)]
+    assert len(wrong) <= 0.05 * len(EXAMPLES)
+
+
+def test_those_that_are_not_are_listed_with_their_reasons() -> None:
+    listed = set(re.findall(r"^\| ((?:CommonMark|GFM)-\d+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert {str(example) for example in EXAMPLES if differs(example)} == listed
+
+
+words = st.sampled_from(["the", "token", "Ünïcödé", "2 < 3", "snake_case", "日本語", "C#", "won't", "x_1", "5 * 3"])
+_spans = st.one_of(
+    words,
+    words,
+    st.builds("**{}** ".format, words),
+    st.builds("*{} {}*".format, words, words),
+    st.builds("***{}***".format, words),
+    st.builds("~~{}~~".format, words),
+    st.builds("`{}`".format, words),
+    st.builds("`` ` {} ``".format, words),
+    st.builds("[{} **{}**](https://example.com/{{}})".format, words, words),
+    st.builds("![{}](picture.png)".format, words),
+    st.sampled_from(["<https://example.com/a_b>", "&amp;", "\\*", "&copy;", "end\\\nof line", "over\nthere"]),
+)
+lines = st.lists(_spans, min_size=1, max_size=12).map(" ".join)
+_blocks = st.one_of(
+    lines,
+    lines,
+    st.builds("{} {}".format, st.sampled_from(["#", "##", "######"]), words),
+    st.builds("> {}\n> {}".format, words, words),
+    st.lists(words, min_size=1, max_size=4).map(lambda items: "\n".join(f"- {item}" for item in items)),
+    st.lists(words, min_size=1, max_size=4).map(lambda items: "\n".join(f"{n}. {item}" for n, item in enumerate(items, 1))),
+    st.builds("- {}\n  - **{}**\n\n    {}".format, words, words, words),
+    st.builds("```{}\n{}\n  {}\n```".format, st.sampled_from(["python", "", "no-such-language", "js"]), words, words),
+    st.builds("    {}\n    {}".format, words, words),
+    st.builds("| {} | {} |\n|---|:-:|\n| {} | **{}** |".format, words, words, words, words),
+    st.just("---"),
+)
+well_formed = st.lists(_blocks, min_size=1, max_size=6).map("\n\n".join)
+
+
+@pytest.mark.parametrize("width", [40, 80, 400])
+@given(markdown=well_formed)
+@_few
+def test_what_is_well_formed_looks_as_it_should(width: int, markdown: str) -> None:
+    output = written(markdown, width)
+    assert equal(expected(markdown), seen(output, width)), rows(output, width)
+
+
+@pytest.mark.parametrize(
+    ("markdown", "shown"),
+    [
+        ("Title\n=====\n\ntext", ["Title", "", "text"]),
+        ("- one\n- two\n  1. a\n  2. b", ["• one", "• two", "  1. a", "  2. b"]),
+        ("3. a\n3. b\n\nend", ["3. a", "4. b", "", "end"]),
+        ("- [ ] open\n- [x] done", ["☐ open", "☑ done"]),
+        ("> a\n>\n> b\n\nc", ["│ a", "│", "│ b", "", "c"]),
+        ("a\nb  \nc\\\nd", ["a b", "c", "d"]),
+        ("```py\nx = 1\n\n\ny\n```\nend", ["py", "x = 1", "", "", "y", "end"]),
+        ("1. a\n\n   ```\n   b\n     c\n   ```", ["1. a", "", "b", "  c"]),
+        ("[text](https://example.com) and <https://example.com>", ["text (https://example.com) and https://example.com"]),
+        ("[https://example.com](https://example.com)", ["https://example.com"]),
+        ("![a *b*](c.png)", ["a b"]),
+        ("[^1] and $x^2$ and <b>bold</b>", ["[^1] and $x^2$ and <b>bold</b>"]),
+        ("[text][1]\n\n[1]: https://example.com", ["text (https://example.com)"]),
+        (
+            "| a | b |\n|---|--:|\n| 1 |",
+            ["a                │                b", "─────────────────┼─────────────────", "1                │"],
+        ),
+        ("See:\n| a |\n| - |\n| b |", ["See:", "a", "───", "b"]),
+        ("| no table\n| at all", ["| no table", "| at all"]),
+        ("-\n\n-", ["•", "", "•"]),
+        ("\ttab", ["tab"]),
+        ("# Closed ##\n#\n# \\#", ["Closed", "", "#"]),
+        ("[x](javascript:alert(1))", ["[x](javascript:alert(1))"]),
+        ("a\r\nb\r\rc", ["a b", "", "c"]),
+        ("", []),
+    ],
+)
+def test_the_rows_of(markdown: str, shown: list[str]) -> None:
+    assert rows(written(markdown), 80) == shown
+    assert rows(written(markdown, pieces=list(markdown)), 80) == shown
+
+
+# The cut --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [20, 80, 120])
+@given(data=st.data())
+@_few
+def test_the_cut_does_not_matter(width: int, data: st.DataObject) -> None:
+    markdown = data.draw(documents())
+    pieces = data.draw(cuts(markdown))
+    whole, cut = written(markdown, width), written(markdown, width, pieces)
+    assert rows(cut, width) == rows(whole, width)
+    assert seen(cut, width) == seen(whole, width)
+    check_escapes(cut)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_an_example_is_the_same_character_by_character_and_never_goes_up(example: Example) -> None:
+    for width in (20, 80):
+        whole, cut = written(example.markdown, width), written(example.markdown, width, list(example.markdown))
+        assert rows(cut, width) == rows(whole, width)
+        assert seen(cut, width) == seen(whole, width)
+        check_escapes(cut)
+        never_above(cut, width)
+
+
+# At once --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["Here", " is", " **str", "ong", "** and", " `co", "de", "`."],
+        ["-", " it", "em", "\n", "- and", " an", "other"],
+        ["> qu", "oted"],
+        ["# He", "ading"],
+        ["```python\n", "de", "f f", "(x", "):\n", "    ret", "urn"],
+        ["a [li", "nk](ht", "tps://exa", "mple.com) b"],
+        ["| a", " | b", " |\n|-|-|\n| c", " | d"],
+    ],
+    ids=lambda tokens: "".join(tokens)[:12],
+)
+def test_what_is_visible_of_a_token_is_in_the_write_in_which_it_arrived(tokens: list[str]) -> None:
+    stream = MarkdownStream(80)
+    for token in tokens:
+        write = SGR.sub("", stream.feed(token))
+        for word in re.findall(r"[A-Za-z:]+", token.replace("python", "")):
+            assert word in write
+
+
+def test_ordinary_prose_is_written_once() -> None:
+    prose = ("It was the best of times, it was the worst of times, it was the age of wisdom. " * 40).split(" ")
+    text = " ".join(prose)
+    stream = MarkdownStream(80)
+    output = "".join(stream.feed(f" {word}") for word in prose) + stream.finish()
+    assert len(output) <= 1.1 * len(text)
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 40, 400])
+def test_no_row_is_wider_than_the_terminal_and_none_ends_in_blanks(width: int) -> None:
+    markdown = (
+        "Some **words** of `code` and a-very-long-word-indeed, 日本語の.\n\n> > - deep\n\n| a | b |\n|-|-|\n| d | e f |"
+    )
+    output = written(markdown, width, color=False)
+    for line in output.split("\n"):
+        row = line.rpartition("\r")[2]
+        assert row == row.rstrip()
+    # Were one wider, the terminal would break it, and it would have two rows for a line.
+    if width >= 40:
+        assert len(rows(output, width)) == output.rstrip("\n").count("\n") + 1
+
+
+def test_words_go_down_whole() -> None:
+    assert rows(written("one two three four five", 10), 10) == ["one two", "three four", "five"]
+    assert rows(written("one twothreefourfive", 10), 10) == ["one", "twothreefo", "urfive"]
+    assert (
+        rows(written("你好世界，再见。", 10), 10) == ["你好世", "界，再见。"]
+        or rows(written("你好世界，再见。", 10), 10)[0] == "你好世界，"
+    )
+
+
+def test_code_is_not_broken_by_words_and_nothing_stands_before_it() -> None:
+    output = written("- item\n\n  ```\n  aaaa bbbb cccc\n  ```\n> ```\n> dddd\n> ```", 10, color=False)
+    assert output == "• item\n\naaaa bbbb cccc\ndddd\n"
+
+
+def test_a_new_width_counts_from_the_next_row_on() -> None:
+    stream = MarkdownStream(20)
+    output = stream.feed("one two three four ")
+    stream.width = 40
+    output += stream.feed("five six seven eight nine ten eleven twelve") + stream.finish()
+    assert rows(output, 40) == ["one two three four", "five six seven eight nine ten eleven", "twelve"]
+
+
+def test_a_terminal_that_becomes_narrower_goes_on_below() -> None:
+    stream = MarkdownStream(40)
+    output = stream.feed("one two **three")
+    stream.width = 10
+    output += stream.feed("** four five") + stream.finish()
+    assert [row.strip() for row in SGR.sub("", output).split("\n")] == ["one two three", "four five", ""]
+
+
+def test_the_row_of_the_cursor_is_known() -> None:
+    stream = MarkdownStream(20)
+    stream.feed("- one two **three** four five")
+    assert stream.row == "  five"
+
+
+# What is written ------------------------------------------------------------------------------------------------------
+
+
+def test_without_colour_there_is_no_escape_and_the_same_text() -> None:
+    for example in EXAMPLES:
+        plain = written(example.markdown, 40, list(example.markdown), color=False)
+        assert "\x1b" not in plain
+        assert rows(plain, 40) == rows(written(example.markdown, 40), 40)
+
+
+def test_strong_emphasis_strikethrough_and_code_have_their_sequences() -> None:
+    assert written("**a**", color=True) == "\x1b[1ma\x1b[0m\n"
+    assert written("*a*", color=True) == "\x1b[3ma\x1b[0m\n"
+    assert written("~~a~~", color=True) == "\x1b[9ma\x1b[0m\n"
+    assert written("`a`", color=True) == "\x1b[36ma\x1b[0m\n"
+    assert written("## a", color=True) == "\x1b[1ma\x1b[0m\n"
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_theme_has_only_colours_of_the_palette(theme: str) -> None:
+    output = written(
+        "`a`\n\n```python\n@x\nclass A:\n    def f(self): return 'a' + 1  # no\n```\n```diff\n+a\n-b\n```", theme=theme
+    )
+    codes = {code for found in SGR.findall(output) for code in found[2:-1].split(";")}
+    assert codes <= {"0", "1", "2", "3"} | {str(code) for code in range(30, 38)} | {"90"}
+    assert (theme == "plain") == (not codes & {str(code) for code in range(30, 38)})
+
+
+def test_hyperlinks_are_written_when_asked_for_and_to_safe_places_alone() -> None:
+    markdown = "[a](https://example.com/x) [b](ftp://example.com) [c](mailto:a@b.c) [d](https://e\u0301.com)"
+    assert "\x1b]8" not in written(markdown)
+    output = written(markdown, hyperlinks=True)
+    assert re.findall(r"\x1b\]8;;([^\x1b]+)\x1b\\a\x1b\]8;;\x1b\\", output) == ["https://example.com/x"]
+    assert set(re.findall(r"\x1b\]8;;([^\x1b]*)\x1b\\", output)) == {"", "https://example.com/x", "mailto:a@b.c"}
+
+
+@pytest.mark.parametrize(
+    "entity",
+    ["&#27;", "&#x1b;", "&#7;", "&#x9b;", "&#x202e;", "&#8203;", "&#0;", "&#xfeff;", "&#xd800;", "&#9999999;", "&zwj;"],
+)
+def test_an_entity_brings_in_nothing_that_a_terminal_obeys(entity: str) -> None:
+    check_escapes(written(f"a{entity}[31mb `{entity}` [{entity}]({entity})"))
+
+
+# Without bounds -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    [
+        "*a " * 5000,
+        "**a* " * 3000,
+        "[" * 5000,
+        "[a](" * 3000,
+        "`" * 3000 + "a",
+        "` `` ``` " * 1000,
+        "<" * 5000,
+        "&" * 5000,
+        "> " * 500 + "a",
+        "- " * 300 + "a",
+        "-" * 20000,
+        "#" * 20000,
+        "a" * 100_000,
+        "e\u0301" * 5000,
+        "|" * 3000,
+        "a|" * 3000 + "\n" + "-|" * 3000 + "\n" + "b|" * 3000,
+        "a " + "~" * 3000,
+        "\\" * 5000,
+        "[a]: " + "b" * 10000,
+        "```" + "x" * 10000 + "\n" + "y" * 10000,
+    ],
+    ids=lambda markdown: markdown[:6],
+)
+def test_no_text_is_too_much(markdown: str) -> None:
+    whole = written(markdown, 40)
+    assert rows(whole, 40)
+    check_escapes(whole)
