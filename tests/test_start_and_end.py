@@ -17,8 +17,9 @@ STARTS = {
     "the launcher": [str(ROOT / "projects/02-streaming-chat/streaming_chat.py")],
 }
 
-#: A module that never gets ready: what a Ctrl-C may meet at any time, in slow motion.
-_ENDLESS = "import time\nprint('WAITING', flush=True)\ntime.sleep(60)\n"
+#: A module that never gets ready: what a Ctrl-C may meet at any time, in slow motion. Short sleeps, because Python heeds
+#: a signal that comes right before a sleep only after it.
+_ENDLESS = "import time; print('WAITING', flush=True); [time.sleep(0.01) for _ in range(6000)]"
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ class Slow:
     def write(self, text): pass
     def flush(self):
         sys.stdout = sys.__stdout__
-        {"; ".join(_ENDLESS.splitlines())}
+        {_ENDLESS}
 
 sys.stdout, sys.argv = Slow(), ["streaming-chat", "--version"]
 main()

@@ -339,6 +339,10 @@ def test_a_call_is_found_in_whatever_form_it_comes(delta: object) -> None:
     assert deltas(chunk(delta)) == [ToolCallDelta(1.0, 0, "rain", "{}")]
 
 
+def test_a_call_with_neither_name_nor_arguments_is_one_all_the_same() -> None:
+    assert deltas(chunk({"tool_calls": [{"id": "call_1", "function": {}}]})) == [ToolCallDelta(1.0, 0, "", "")]
+
+
 def test_arguments_that_are_an_object_are_told_as_json() -> None:
     turn = turn_of(chunk({"tool_calls": [call("rain", {"place": "Köln", "days": [1]})]}), STOP)
     assert turn.tool_calls == (ToolCall("rain", '{"place": "Köln", "days": [1]}'),)

@@ -92,7 +92,7 @@ class Leaf:
 
 
 class Reader:
-    """Reads the beginning of one line."""
+    """Reads the beginning of one line. As long as it is not whole, it ends in a character that is no blank."""
 
     def __init__(self, containers: list[Container], leaf: Leaf, line: str, *, is_whole: bool) -> None:
         self._containers = containers
@@ -119,8 +119,6 @@ class Reader:
         for number, container in enumerate(self._containers):
             indent = self._indent()
             if self._at + indent == len(self._line):
-                if not self._is_whole:
-                    return None
                 if isinstance(container, Quote):
                     return number
                 if container.is_empty:
@@ -169,8 +167,6 @@ class Reader:
             indent = self._indent()
             rest = self._line[self._at + indent :]
             if not rest:
-                if not self._is_whole:
-                    return None
                 kind = "blank" if not opened else "nothing"
                 return Line(kind, matched=matched, opened=opened)
             may_continue = in_paragraph and not opened

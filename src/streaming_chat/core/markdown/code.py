@@ -51,7 +51,7 @@ class Highlighter:
         stack = list(self._inside)
         pieces = list(self._pieces)
         place = self._place
-        for text, style in _tokens(self._lexer, tail, stack):
+        for text, style in self._tokens(tail, stack):
             place += len(text)
             _add(pieces, text, style)
             if text.isspace():
@@ -73,9 +73,20 @@ class Highlighter:
             return [Piece(line, CODE)], self._stack
         pieces: list[Piece] = []
         stack = list(self._stack)
-        for text, style in _tokens(self._lexer, line, stack):
+        for text, style in self._tokens(line, stack):
             _add(pieces, text, style)
         return pieces, tuple(stack[-_DEEPEST:])
+
+    def _tokens(self, text: str, stack: list[str]) -> list[tuple[str, int]]:
+        """The tokens of `text`, which join to it; `stack` is left as the text leaves it."""
+        try:
+            tokens = list(_tokens(self._lexer, text, stack))
+        except Exception:  # noqa: BLE001 # there are five hundred lexers, and none of them is worth an answer
+            tokens = []
+        if "".join(piece for piece, _ in tokens) == text:
+            return tokens
+        self._lexer = None
+        return [(text, CODE)]
 
 
 class CodeLine:
@@ -173,14 +184,20 @@ def _lexer(language: str) -> Any:
 def _add(pieces: list[Piece], text: str, style: int) -> None:
     if pieces and pieces[-1].style == style:
         pieces[-1] = Piece(pieces[-1].text + text, style)
-    elif text:
+    else:
         pieces.append(Piece(text, style))
 
 
 def _tokens(lexer: Any, text: str, stack: list[str]) -> Iterator[tuple[str, int]]:
     """Read `text` with a lexer's own tables (`pygments.lexer.RegexLexer`); `stack` is left as the text leaves it."""
+    from pygments.lexer import ExtendedRegexLexer
     from pygments.token import _TokenType
 
+    if isinstance(lexer, ExtendedRegexLexer):
+        # It keeps more than a stack, each in its own way (YAML its indentation): its lines are read one by one.
+        for _, kind, piece in lexer.get_tokens_unprocessed(text):
+            yield piece, _style_of(kind)
+        return
     tables = lexer._tokens  # noqa: SLF001 # the tables have no other name
     place = 0
     while place < len(text):

@@ -45,8 +45,9 @@ class Flow:
         self._pieces: list[Piece] = list(self.prefix)
         self._columns = 0
         self._has_marks = self._has_break = False
-        #: How much of the first atom stands on the rows above.
+        #: How much of one atom, the first that is seen, stands on the rows above; its index, -1 for none.
         self._offset = 0
+        self._begun = -1
         self._is_stale = True
 
     def feed(self, text: str) -> None:
@@ -100,7 +101,7 @@ class Flow:
         if self._has_break:
             atoms = self.inline.atoms
             index = [atom.text for atom in atoms].index(BREAK)
-            above = most_columns(atoms[0].text[: self._offset])
+            above = most_columns(atoms[self._begun].text[: self._offset]) if self._begun >= 0 else 0
             if sum(atom.columns for atom in atoms[:index]) - above <= self._limit:
                 self._freeze(index, skip=1)
                 return True
@@ -112,14 +113,20 @@ class Flow:
         self._columns = 0
         self._has_marks = self._has_break = False
         atoms = self.inline.atoms
-        if self._offset and atoms:
-            text = atoms[0].text[self._offset :]
-            self._pieces.append(Piece(text, atoms[0].style, atoms[0].address))
-            self._columns = most_columns(text)
-            self._has_marks = has_marks(text)
-            atoms = atoms[1:]
-        for atom in atoms:
-            self._take(atom)
+        seen = (index for index, atom in enumerate(atoms) if atom.text.strip(" "))
+        self._begun = next(seen, -1) if self._offset else -1
+        for index, atom in enumerate(atoms):
+            if index == self._begun:
+                text = atom.text[self._offset :]
+                self._pieces.append(Piece(text, atom.style, atom.address))
+                self._columns += most_columns(text)
+                self._has_marks = self._has_marks or has_marks(text)
+            else:
+                self._take(atom)
+
+    def _text(self, index: int, atom: Atom) -> str:
+        """What is seen of an atom on this row and below."""
+        return atom.text[self._offset :] if index == self._begun else atom.text
 
     def _take(self, atom: Atom) -> None:
         if atom.text == BREAK:
@@ -163,7 +170,7 @@ class Flow:
         columns = marks = 0
         before: Atom | None = None
         for index, atom in enumerate(atoms):
-            text = atom.text[self._offset :] if index == 0 else atom.text
+            text = self._text(index, atom)
             if text == " ":
                 if columns:
                     following = atoms[index + 1].place if index + 1 < len(atoms) else atom.place
@@ -180,8 +187,8 @@ class Flow:
                 before = atom
             if text == " " and not columns:
                 continue
-            columns += most_columns(text) if index == 0 else atom.columns
-            marks = marks or int(has_marks(text) if index == 0 else atom.has_marks)
+            columns += most_columns(text) if index == self._begun else atom.columns
+            marks = marks or int(has_marks(text) if index == self._begun else atom.has_marks)
             if columns > limit - marks:
                 break
         return found
@@ -192,7 +199,7 @@ class Flow:
         pieces = list(self.prefix)
         visible = 0
         for place, atom in enumerate(atoms[:index]):
-            text = atom.text[self._offset :] if place == 0 else atom.text
+            text = self._text(place, atom)
             if text and (text != " " or visible):
                 pieces.append(Piece(text, atom.style, atom.address))
                 visible += 1
@@ -209,9 +216,9 @@ class Flow:
         atoms = self.inline.atoms
         pieces = list(self.prefix)
         for number, atom in enumerate(atoms[: index + 1]):
-            start = self._offset if number == 0 else 0
+            start = self._offset if number == self._begun else 0
             text = atom.text[start:offset] if number == index else atom.text[start:]
-            if text:
+            if text and (text != " " or len(pieces) > len(self.prefix)):
                 pieces.append(Piece(text, atom.style, atom.address))
         self._next_row(pieces, is_full=columns == self._limit)
         self._offset = self.inline.freeze(index, offset)
@@ -223,7 +230,9 @@ class Flow:
         edge = (0, self._offset, 0)
         columns, marks, size = 0, False, 0
         for index, atom in enumerate(self.inline.atoms):
-            for place in range(self._offset if index == 0 else 0, len(atom.text)):
+            if atom.text == " " and not columns:
+                continue
+            for place in range(self._offset if index == self._begun else 0, len(atom.text)):
                 size = char_columns(atom.text[place])
                 if size:
                     if columns <= limit - marks:

@@ -1,0 +1,179 @@
+"""The corners of the Markdown renderer that whole documents rarely reach."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+from pygments.lexers import get_all_lexers
+
+from markdown_screen import rows
+from streaming_chat.core.markdown import MarkdownStream
+from streaming_chat.core.markdown.code import Highlighter
+from streaming_chat.core.markdown.links import Tail
+
+CODE = [
+    "def f(x): return 'a' + \"b\"  # c",
+    "<a href='x'>t</a> {{ x }} <% y %>",
+    "  key: [1, {a: b}] && echo $HOME | grep 'x'",
+    "",
+    '\ttab\\ "unclosed',
+    "text <<EOF",
+    "@@ -1 +1 @@",
+    "你好 ∀ x → y #{z} `x`",
+    '"""',
+]
+
+
+def written(markdown: str, width: int = 80) -> str:
+    stream = MarkdownStream(width)
+    return stream.feed(markdown) + stream.finish()
+
+
+def shown(markdown: str, width: int = 80) -> list[str]:
+    return rows(written(markdown, width), width)
+
+
+# Code -----------------------------------------------------------------------------------------------------------------
+
+
+def test_no_lexer_loses_or_changes_a_character() -> None:
+    for _, aliases, _, _ in get_all_lexers():
+        highlighter = Highlighter(aliases[0] if aliases else "")
+        for line in CODE:
+            half = line[: len(line) // 2]
+            assert "".join(piece.text for piece in highlighter.preview(half)) == half
+            assert "".join(piece.text for piece in highlighter.preview(line)) == line
+            assert "".join(piece.text for piece in highlighter.line(line)) == line
+
+
+def test_a_lexer_that_fails_colours_nothing_and_costs_nothing() -> None:
+    class Broken:
+        """A lexer without tables."""
+
+    highlighter = Highlighter("")
+    highlighter._lexer = Broken()
+    assert highlighter.line("a b") == highlighter.line("a b")
+    assert "".join(piece.text for piece in highlighter.line("a b")) == "a b"
+
+
+def test_without_pygments_code_is_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pygments.lexer", None)
+    output = written("```python\ndef f\n```")
+    assert rows(output, 80) == ["python", "def f"]
+    assert set(re.findall(r"\x1b\[(\d+)m", output)) == {"2", "36", "0"}
+
+
+def test_colours_go_on_across_lines() -> None:
+    output = written('```python\ns = """a\nb c\n"""\nx = 1\n```')
+    assert "\x1b[32mb c\x1b[0m" in output
+    assert "\x1b[33m1\x1b[0m" in output
+
+
+def test_a_line_that_nobody_wrote_by_hand_is_not_coloured() -> None:
+    line = "def " * 1000
+    assert "\x1b[35m" not in written(f"```python\n{line}\n```")[-1500:]
+
+
+def test_a_line_of_code_goes_on_where_the_terminal_puts_it() -> None:
+    output = written("```\naaaa bbbb\tc 雪雪雪雪雪雪e\u0301x\n```", 11)
+    assert "\n" not in output.strip("\n")
+    assert "".join(rows(output, 11)).replace(" ", "") == "aaaabbbbc雪雪雪雪雪雪e\u0301x"
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_that_comes_late_and_is_longer_than_the_row_is_broken() -> None:
+    address = "https://example.com/" + "a" * 30
+    assert "".join(shown(f"[a] e\u0301\n\n[a]: {address}", 20)).replace(" ", "").startswith(f"a({address})")
+
+
+def test_a_line_end_behind_a_row_that_is_too_long() -> None:
+    # What is taken for code until the end of the row turns out to be text, a line end included.
+    assert shown("aaaa ` bbb  \ncc dd ee", 8) == ["aaaa `", "bbb", "cc dd ee"]
+
+
+def test_a_mark_does_not_stand_alone_on_a_row() -> None:
+    assert shown("abcde\u0301fg", 5) == ["abcd", "e\u0301fg"]
+    assert shown("a bcde\u0301", 6) == ["a", "bcde\u0301"]
+
+
+def test_a_character_of_two_columns_on_a_row_of_one() -> None:
+    stream = MarkdownStream(1)
+    assert stream.width == 1
+    assert (stream.feed("你好") + stream.finish()).split() == ["你", "好"]
+
+
+def test_frozen_emphasis_that_an_outer_one_closes_ends_there() -> None:
+    output = written("*aaa **bbb ccc ddd* eee", 8)
+    assert rows(output, 8) == ["aaa bbb", "ccc ddd", "eee"]
+    assert "\x1b[3m" not in output.rpartition("eee")[0][-8:]
+
+
+def test_flags_skin_tones_and_closing_marks_stay_with_what_is_before_them() -> None:
+    assert shown("你好🇩🇪🇫🇷", 6)[0] in ("你好", "你好🇩🇪")
+    assert shown("你好👍🏽", 6) == ["你好", "👍🏽"]
+
+
+def test_a_cell_is_broken_where_it_has_to_be() -> None:
+    table = "| a | b |\n|---|---|\n| 雪雪雪雪雪雪雪雪雪雪 averyveryverylongword | x |"
+    assert all(len(row) <= 24 for row in shown(table, 24))
+    assert (
+        "".join(row.partition("│")[0].strip() for row in shown(table, 24)[2:]) == "雪雪雪雪雪雪雪雪雪雪averyveryverylongword"
+    )
+
+
+def test_a_table_without_room_is_a_list() -> None:
+    table = "| a | b | c | d |\n|---|---|---|---|\n| 1 | 2 | 3 | 4 |"
+    assert shown(table, 20) == ["a: 1", "b: 2", "c: 3", "d: 4", "───"]
+
+
+def test_a_head_of_several_rows_stays_above_its_table() -> None:
+    assert shown("aaa bbb ccc | d\n---|---\n1 | 2", 10)[:2] == ["aaa bbb", "ccc | d"]
+
+
+# Links ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("a)", "done"),
+        ("a )", "done"),
+        ('a "b" )', "done"),
+        ("a (b))", "done"),
+        ("a (b(", "no"),
+        ("a b", "no"),
+        ("<a b>)", "done"),
+        ("<a\n", "no"),
+        ("<a>b", "no"),
+        ("<a\\>b> )", "done"),
+        ("(a)b)", "done"),
+        ("( ", "no"),
+        ("a\\))", "done"),
+        ("a 'b\\'c')", "done"),
+        (")", "done"),
+        (" \n a", "plain"),
+        ('a "b"c', "no"),
+        ("a" * 5000, "no"),
+    ],
+)
+def test_what_stands_behind_the_text_of_a_link(text: str, state: str) -> None:
+    tail = Tail()
+    for char in text:
+        if tail.state in ("done", "no"):
+            break
+        tail.feed(char)
+    assert tail.state == state
+
+
+def test_brackets_that_are_no_link_are_text() -> None:
+    assert shown("[a](b c) [d]( [e][f] ![g") == ["[a](b c) [d]( [e][f] ![g"]
+    assert shown("a <b c> <d") == ["a <b c> <d"]
+    assert shown("[a [b](c) d](e)") == ["[a b (c) d](e)"]
+
+
+def test_a_link_in_the_text_of_an_image() -> None:
+    assert shown("[![a *b*](c.png)](https://example.com)") == ["a b (https://example.com)"]
