@@ -222,6 +222,17 @@ def test_a_terminal_that_becomes_narrower_goes_on_below() -> None:
     assert [row.strip() for row in SGR.sub("", output).split("\n")] == ["one two three", "four five", ""]
 
 
+@pytest.mark.parametrize("width", [10, 60])
+def test_a_line_of_code_is_written_once_when_the_width_changes_in_it(width: int) -> None:
+    stream = MarkdownStream(20)
+    output = stream.feed("```python\nx = [1, 2,")
+    stream.width = width
+    rest = stream.feed(" 3, None]  # a, b") + stream.feed("\n")
+    assert SGR.sub("", rest) == " 3, None]  # a, b"
+    assert rows(stream.feed("y = 2\n") + stream.finish(), width) == ["", "y = 2"]
+    assert "x = [1, 2," in SGR.sub("", output)
+
+
 def test_the_row_of_the_cursor_is_known() -> None:
     stream = MarkdownStream(20)
     stream.feed("- one two **three** four five")

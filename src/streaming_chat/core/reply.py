@@ -123,6 +123,7 @@ class Reply:
         self._thinking = ThinkSplitter()
         self._reasoning = _Text(secret)
         self._refusal = _Text(secret)
+        self._skipped = _Text(secret)
         self._tool_calls: list[_Call] = []
         self._call_of_index: dict[int, int] = {}
         self._last_index = 0
@@ -169,7 +170,7 @@ class Reply:
             self._done = True
             return self._flush(at)
         if isinstance(chunk, str):
-            return [Skipped(at, name_of(chunk))]
+            return [Skipped(at, self._skipped.feed(name_of(chunk)))]
         if not isinstance(chunk, Mapping):
             return []
         events: list[Event] = []
@@ -233,22 +234,37 @@ class Reply:
         for position, fields in enumerate(calls_of(delta)):
             number = self._call_number(fields, position)
             call = self._tool_calls[number]
-            name, arguments = call.name.feed(fields["name"]), call.arguments.feed(fields["arguments"])
+            # Some servers say the name again with every piece of the arguments.
+            is_repeated = bool(call.arguments.pieces) and fields["name"] == call.name.whole
+            name = "" if is_repeated else call.name.feed(fields["name"])
+            arguments = call.arguments.feed(fields["arguments"])
             self.stopwatch.tool_call(at)
             yield ToolCallDelta(at, number, name, arguments)
 
     def _call_number(self, fields: Mapping[str, Any], position: int) -> int:
         """Which call a piece belongs to: that of its index, unless a new id begins a new one."""
         index, name = whole_number(fields.get("index")), text_of(fields.get("id"))
-        key = index if index is not None else self._last_index if not name and self._tool_calls else position
+        if index is not None:
+            key = index
+        elif name or not self._tool_calls:
+            key = position
+        else:
+            # Neither: it goes on with the call before it, and those behind it in one list are further ones.
+            key = self._last_index + (1 if position else 0)
         number = self._call_of_index.get(key)
-        if number is None or (name and self._tool_calls[number].id not in ("", name)):
+        if number is None or self._is_another(self._tool_calls[number], fields, name):
             number = len(self._tool_calls)
             self._tool_calls.append(_Call(self._secret))
             self._call_of_index[key] = number
         self._tool_calls[number].id = name or self._tool_calls[number].id
         self._last_index = key
         return number
+
+    def _is_another(self, call: _Call, fields: Mapping[str, Any], name: str) -> bool:
+        """Whether a piece begins a new call at the index of `call`: by another id or, without one, by another name."""
+        if name:
+            return call.id not in ("", name)
+        return bool(fields["name"] and call.arguments.pieces and fields["name"] != call.name.whole)
 
     def _flush(self, at: float) -> list[Event]:
         """What was held back in the hope of its other half."""
@@ -320,7 +336,8 @@ class Reply:
             return outcome
         if self._refusal.pieces:
             return Outcome.REFUSED
-        if self._text.pieces:
+        answer = self._thinking.unopened if self._thinking.unopened is not None else self._text.whole
+        if answer.strip():
             return Outcome.COMPLETE
         return Outcome.TOOL_CALLS if self._tool_calls else Outcome.EMPTY
 

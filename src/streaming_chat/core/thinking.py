@@ -23,7 +23,8 @@ _OPEN: Final = "<think>"
 _CLOSE: Final = "</think>"
 #: Four blanks before it would make code of it.
 _ALONE: Final = re.compile(r" {0,3}</think>[ \t]*")
-_FENCE: Final = re.compile(r" {0,3}(```+|~~~+)")
+#: At any depth: it may stand in a list.
+_FENCE: Final = re.compile(r"[ \t]*(```+|~~~+)(.*)")
 #: What is kept of a line: enough to know a lone tag or a fence.
 _LONGEST_LINE: Final = 80
 
@@ -132,7 +133,7 @@ class ThinkSplitter:
         if found := _FENCE.match(line):
             if not self._fence:
                 self._fence = found[1]
-            elif found[1].startswith(self._fence):
+            elif found[1].startswith(self._fence) and not found[2].strip():
                 self._fence = ""
         return not self._fence and _OPEN in line
 

@@ -10,6 +10,7 @@ behind which the connection broke.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -28,13 +29,16 @@ from streaming_chat.providers.failures import not_a_stream, of_error_chunk, requ
 _LONGEST_HEAD: Final = 64 << 20
 #: Seconds after `finish_reason` in which usage and `[DONE]` may come.
 _GRACE: Final = 2.0
-#: What stands before the JSON of an answer in one piece: white space, a byte order mark.
-_BEFORE_JSON: Final = b" \t\r\n\xef\xbb\xbf"
-_BEFORE_JSON_LENGTH: Final = 64
-#: How JSON begins that may hold a piece of the answer. What begins otherwise (`ping`) was never meant to be a chunk.
-_JSON_BEGINS: Final = ("{", "[", '"')
+#: As much may stand before the JSON of an answer in one piece, bytes: white space, a byte order mark, comments.
+_BEFORE_JSON: Final = 4096
+#: Lines of an event stream around it.
+_STREAM_LINES: Final = (":", "data:", "event:", "id:", "retry:")
+#: What a piece of JSON has that may hold a piece of the answer. What has none of it (`ping`) was never meant to be a chunk.
+_IN_JSON: Final = re.compile(r'[{}"]|^\[')
+#: Around the data of an event; a byte order mark too.
+_BLANKS: Final = " \t\r\n\ufeff"
 #: Values of `code` that say that all is well.
-_NO_ERROR_CODES: Final = (None, "", 0, 200, "0", "200")
+_NO_ERROR_CODES: Final = (None, "", 0, 200, "0", "200", "success", "ok", "OK")
 #: What the JSON parser raises: the second for brackets nested without a bottom.
 _NO_JSON: Final = (ValueError, RecursionError)
 
@@ -47,6 +51,9 @@ class ChunkStream:
         self._response = response
         self._endpoint = endpoint
         self._finished = False  # A finish_reason has come.
+        self._has_chunks = False
+        self._has_first_choice = False  # One with the number 0.
+        self._is_alive = False  # What came last is more than a keep-alive.
 
     def __iter__(self) -> Iterator[Any]:
         """Yield until the stream is over; ChatError when it fails."""
@@ -55,47 +62,49 @@ class ChunkStream:
         failure: ChatError | None = None
         try:
             for event in self._events(decoder, head):
-                chunk = self._parsed(event)
-                yield from self._told(chunk)
-                if chunk is DONE:
-                    return
-                if _is_finished(chunk):
-                    self._finished = True
+                for chunk in self._parsed(event):
+                    if chunk is DONE and not self._has_chunks and (answer := self._answer_in_one_piece(head)) is not None:
+                        yield from self._told(answer)
+                    yield from self._told(chunk)
+                    if chunk is DONE:
+                        return
+                    self._look_at(chunk)
         except ChatError:
             raise  # The stream has said so itself: what stands behind it is no part of the answer.
         except Exception as problem:  # noqa: BLE001 # every failure is translated
             failure = translate(problem, self._endpoint, began=decoder.saw_event_stream)
         yield from self._last_words(decoder)
-        if not decoder.saw_event_stream:
+        if not self._has_chunks:
             answer = self._answer_in_one_piece(head)
             if answer is not None:
                 yield from self._told(answer)
                 return
-            failure = failure or self._not_a_stream(head)
+            if not decoder.saw_event_stream:
+                failure = failure or self._not_a_stream(head)
         if failure is not None:
             raise failure from None
 
     def _events(self, decoder: SSEDecoder, head: bytearray) -> Iterator[ServerSentEvent]:
-        """The events with data; `head` is what comes while there are none. A keep-alive may be an event without data."""
+        """The events with data, and errors without; `head` is what comes as long as there is no chunk among them."""
         grace: threading.Timer | None = None
         try:
             for received in self._response.iter_bytes():
-                is_new = False
-                for event in decoder.feed(received):
-                    if event.data:
-                        yield event
-                        is_new = True
-                if not decoder.saw_event_stream and len(head) < _LONGEST_HEAD:
+                self._is_alive = False
+                if not self._has_chunks and len(head) < _LONGEST_HEAD:
                     head += received
-                    is_new = True
-                if not is_new:
+                    self._is_alive = bool(received.strip())
+                for event in decoder.feed(received):
+                    # A keep-alive may be an event without data.
+                    if event.data or event.event == "error":
+                        yield event
+                if not self._is_alive:
                     continue  # A keep-alive does not prolong the wait.
                 # Anew with all that comes: what still comes is not cut off.
                 if grace is not None:
                     grace.cancel()
                 if self._finished:
                     grace = _after_grace(self._hang_up)
-                elif head[:_BEFORE_JSON_LENGTH].lstrip(_BEFORE_JSON)[:1] == b"{":
+                elif not self._has_chunks and b"{" in head[:_BEFORE_JSON]:
                     grace = _after_grace(partial(self._hang_up_if_whole, head))
         finally:
             if grace is not None:
@@ -117,31 +126,55 @@ class ChunkStream:
         for event in decoder.finish():
             if event.data:
                 with suppress(_NotJSON):
-                    yield from self._told(self._parsed(event))
+                    for chunk in self._parsed(event):
+                        self._look_at(chunk)
+                        yield from self._told(chunk)
 
-    def _parsed(self, event: ServerSentEvent) -> Any:
-        """The chunk in an event; its data as text when it never was JSON; ChatError when it is JSON that is damaged."""
-        data = event.data.strip()
-        if data.upper() == "[DONE]":
-            return DONE
+    def _look_at(self, chunk: Any) -> None:
+        """Notice what a chunk says about the stream."""
+        if not isinstance(chunk, dict):
+            return
+        choices = chunk.get("choices")
+        self._has_chunks = True
+        self._is_alive = bool(choices) or not self._finished
+        if not isinstance(choices, list):
+            return
+        numbers = {index_of(one): bool(finish_reason_of(one)) for one in choices if isinstance(one, Mapping)}
+        self._has_first_choice = self._has_first_choice or 0 in numbers
+        # Of several answers the others may be slower; of one, the number may be any.
+        if len(numbers) == 1 and (0 in numbers or not self._has_first_choice):
+            self._finished = self._finished or any(numbers.values())
+
+    def _parsed(self, event: ServerSentEvent) -> list[Any]:
+        """The chunks in an event: one as a rule, `DONE`, its data as text when it never was JSON; ChatError for damage."""
+        data = event.data.strip(_BLANKS)
+        if data.upper().strip('"') == "[DONE]":
+            return [DONE]
         try:
             # A server that repeats the key must not bring it into an answer, a log or the history.
             chunk = json.loads(self._endpoint.without_secret_in_json(data))
         except _NO_JSON:
-            if not data.startswith(_JSON_BEGINS):
-                return self._endpoint.without_secret(data)
+            if event.event == "error":
+                return [{"error": self._endpoint.without_secret(data) or "it gives no reason"}]
+            if not _IN_JSON.search(data):
+                return [self._endpoint.without_secret(data)]
             raise _NotJSON(
                 f"{self._endpoint.host} sent an event that is not JSON",
                 "ask again; what came before it is kept",
                 request_id=self.request_id,
             ) from None
-        return {"error": chunk} if event.event == "error" and _error_in(chunk) is None else chunk
+        if event.event == "error" and _error_in(chunk) is None:
+            return [{"error": chunk or "it gives no reason"}]
+        # A list around it.
+        return [one for one in chunk if isinstance(one, dict)] if isinstance(chunk, list) else [chunk]
 
     def _answer_in_one_piece(self, body: bytearray) -> Any:
         """The completion, or the error, that a body without a single event is; None when it is neither."""
         with suppress(*_NO_JSON):
             # `-sig`: there may be a byte order mark before it.
             text = bytes(body).decode("utf-8-sig", errors="replace")
+            if not text.lstrip().startswith("{") or text.rstrip().endswith("[DONE]"):
+                text = "\n".join(line for line in text.splitlines() if not line.startswith(_STREAM_LINES))
             completion = json.loads(self._endpoint.without_secret_in_json(text))
             if isinstance(completion, dict) and (completion.get("choices") or _error_in(completion) is not None):
                 return completion
@@ -188,16 +221,9 @@ def _error_in(chunk: Any) -> object:
 
 def _is_bare_error(chunk: Any) -> bool:
     """Whether the chunk is an error without the word: `{"detail": …}`, `{"code": …, "message": …}`, `{"type": "error"}`."""
-    if not isinstance(chunk, dict) or "choices" in chunk:
+    if not isinstance(chunk, dict) or chunk.get("choices"):
         return False
     says = chunk.get("message") or chunk.get("msg")
-    has_code = chunk.get("code") not in _NO_ERROR_CODES
-    return chunk.get("type") == "error" or bool(chunk.get("detail")) or (isinstance(says, str) and has_code)
-
-
-def _is_finished(chunk: Any) -> bool:
-    """Whether the only answer is finished. Of several, the others may be slower."""
-    choices = chunk.get("choices") if isinstance(chunk, dict) else None
-    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], Mapping):
-        return False
-    return index_of(choices[0]) == 0 and bool(finish_reason_of(choices[0]))
+    has_code = any(chunk.get(field) not in _NO_ERROR_CODES for field in ("code", "status", "status_code"))
+    said = chunk.get("type") == "error" or chunk.get("detail") or chunk.get("errors") or chunk.get("error_msg")
+    return bool(said) or (isinstance(says, str) and has_code)

@@ -145,7 +145,7 @@ def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
     kind = QuotaError if status == 429 and code in _QUOTA_CODES else _kind(status)
     wait = retry_after(headers, time.time())
     error = kind(
-        f"{endpoint.host} says {status}{': ' + message if message else ' ' + _reason(failure)}".rstrip(),
+        f"{endpoint.host} says {status}{': ' + message if message else ' ' + _reason(failure, endpoint)}".rstrip(),
         _hint(kind, status, code, message, endpoint, wait, headers),
         status_code=status,
         request_id=request_id_of(headers, endpoint),
@@ -169,9 +169,9 @@ def _kind(status: int) -> type[ChatError]:
     return _ERROR_OF_STATUS.get(status, RequestRejected if 400 <= status < 500 else ServerError)
 
 
-def _reason(failure: Any) -> str:
+def _reason(failure: Any, endpoint: Endpoint) -> str:
     """The status in words, for an answer without a body that says more."""
-    return f"({failure.response.reason_phrase})" if failure.response.reason_phrase else ""
+    return endpoint.without_key(f"({failure.response.reason_phrase})") if failure.response.reason_phrase else ""
 
 
 def _hint(
@@ -252,7 +252,11 @@ def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> C
         return _no_way("the proxy refused the connection", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
     if any(_is_not_http(cause) for cause in _chain(failure)):
         return NotAStream(f"{endpoint.host} does not speak HTTP", "check the address and the port (--base-url)")
-    if not proxy and any(type(cause).__name__ == "RemoteProtocolError" for cause in _chain(failure)):
+    # It hangs up on a request, or resets a connection on which there is one that it did not read.
+    hung_up = any(
+        type(cause).__name__ == "RemoteProtocolError" or isinstance(cause, ConnectionResetError) for cause in _chain(failure)
+    )
+    if hung_up and not proxy:
         greeting = greeting_of(endpoint.base_url)
         if greeting:
             return NotAStream(

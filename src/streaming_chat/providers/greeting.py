@@ -25,4 +25,6 @@ def greeting_of(base_url: str) -> str | None:
             said = connection.recv(_LONGEST)
     except (OSError, ValueError):
         return None
-    return said.decode(errors="replace").strip().partition("\n")[0].strip() or None
+    line = said.decode(errors="replace").strip().partition("\n")[0].strip()
+    # What answers in HTTP, unasked (408), is a server of the right kind in trouble.
+    return None if line.startswith("HTTP/") else line or None

@@ -123,6 +123,10 @@ class CodeLine:
         if self._is_certain:
             self._show(pieces)
 
+    def lose_place(self) -> None:
+        """The terminal has another width, and has put the line somewhere else: it goes on without being put right."""
+        self._is_certain = False
+
     def _take(self, char: str) -> None:
         rows = self._rows
         columns = char_columns(char)

@@ -67,7 +67,11 @@ class MarkdownStream:
     @width.setter
     def width(self, columns: int) -> None:
         columns = max(1, columns)
-        if (
+        if columns == self._rows.width:
+            return
+        if self._code_line is not None:
+            self._code_line.lose_place()
+        elif (
             columns < self._rows.width
             and self._flow is not None
             and self._has_row
