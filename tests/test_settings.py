@@ -305,3 +305,12 @@ def test_config_is_json_too(world):
     assert table["temperature"] == {"value": 0.5, "origin": "--temperature"}
     assert table["api_key"] == {"value": "…wxyz", "origin": "OPENAI_API_KEY in the environment"}
     assert "secret" not in done.stdout.decode()
+
+
+def test_a_key_that_dotenv_puts_into_another_setting_is_not_shown_there(world):
+    key = "sk-test-0123456789abcdef"
+    (world.folder / ".env").write_text(f"OPENAI_API_KEY={key}\nSTREAMING_CHAT_MODEL=${{OPENAI_API_KEY}}\n", encoding="utf-8")
+    for arguments in (("config",), ("config", "--json")):
+        done = world.run(*arguments)
+        assert key.encode() not in done.stdout + done.stderr
+        assert "…cdef".encode() in done.stdout

@@ -725,15 +725,6 @@ SHAPE = (
         stream(ROLE, HELLO, raw([chunk(" world")]), STOP, DONE),
     ),
     _shape(
-        "only-blanks",
-        CONSTRUCTED,
-        "An answer of nothing but line ends is empty.",
-        contents("\n\n"),
-        outcome=Outcome.EMPTY,
-        text="\n\n",
-        status=7,
-    ),
-    _shape(
         "code-of-success",
         CONSTRUCTED,
         "A message whose code says that all is well is no error.",
@@ -1437,15 +1428,6 @@ FRAMING = (
         cut=False,
         within=4.0,
         shown="data: ping",
-    ),
-    _framing(
-        "finish-of-another-number-then-silence",
-        CONSTRUCTED,
-        "The only choice is the answer, whatever its number.",
-        [*begun(event("Hello world", finish_reason="stop").replace(b'"index":0', b'"index":5')), Hang()],
-        cut=False,
-        within=4.0,
-        shown='"index":5',
     ),
     _framing(
         "data-ping",

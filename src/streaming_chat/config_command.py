@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from streaming_chat.core.adaptation import ADAPTATIONS
+from streaming_chat.core.secret import SHORTEST_SECRET
 from streaming_chat.settings import OPTIONS, Settings
 
 
@@ -21,7 +22,7 @@ def config_lines(settings: Settings, files: Mapping[str, Path | None], adapted: 
     lines.append("")
     lines += [f"{name:<{name_width}}  {path or 'none'}" for name, path in files.items()]
     lines += [f"{'adapted':<{name_width}}  {ADAPTATIONS[name].says}" for name in adapted if name in ADAPTATIONS]
-    return lines
+    return [_without_key(line, settings) for line in lines]
 
 
 def config_json(settings: Settings, files: Mapping[str, Path | None], adapted: Sequence[str]) -> str:
@@ -35,12 +36,18 @@ def config_json(settings: Settings, files: Mapping[str, Path | None], adapted: S
     }
     table["files"] = {name: str(path) if path else None for name, path in files.items()}
     table["adapted"] = list(adapted)
-    return json.dumps(table, indent=2, ensure_ascii=False)
+    return _without_key(json.dumps(table, indent=2, ensure_ascii=False), settings)
 
 
 def masked(key: str | None) -> str:
     """A key as it may be shown: its last four characters."""
     return f"…{key[-4:]}" if key else ""
+
+
+def _without_key(text: str, settings: Settings) -> str:
+    """A `.env` may put the key into another setting (`${OPENAI_API_KEY}`)."""
+    key = settings.api_key or ""
+    return text.replace(key, masked(key)) if len(key) >= SHORTEST_SECRET else text
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,9 @@ import re
 import sys
 
 import pytest
+from pygments.lexer import RegexLexer
 from pygments.lexers import get_all_lexers
+from pygments.token import Keyword, Text
 
 from markdown_screen import rows
 from streaming_chat.core.markdown import MarkdownStream
@@ -177,3 +179,29 @@ def test_brackets_that_are_no_link_are_text() -> None:
 
 def test_a_link_in_the_text_of_an_image() -> None:
     assert shown("[![a *b*](c.png)](https://example.com)") == ["a b (https://example.com)"]
+
+
+def test_a_rule_below_a_head_of_one_cell_makes_a_table() -> None:
+    assert shown("| a |\n-\n| b |") == ["a", "───", "b"]
+
+
+def test_frozen_emphasis_of_another_kind_ends_with_the_outer_one() -> None:
+    output = written("*aaa __bbb ccc ddd* eee", 8)
+    assert rows(output, 8) == ["aaa bbb", "ccc ddd", "eee"]
+    assert output.endswith("\neee\n")
+
+
+def test_a_bracket_that_may_become_a_link_goes_down_whole() -> None:
+    assert shown("a 你好 [你好你好](https://x.y)", 16)[0] == "a 你好"
+
+
+def test_a_lexer_that_pops_more_than_it_has_and_reads_no_line_end_is_survived() -> None:
+    class Odd(RegexLexer):
+        """Rules as no lexer should have them."""
+
+        tokens = {"root": [(r"a", Text, ("#push", "#pop", "#pop")), (r"b", Keyword, "#push")]}  # noqa: RUF012 # as Pygments has it
+
+    highlighter = Highlighter("")
+    highlighter._lexer = Odd()
+    for line in ("ab?", "bbaa", "b"):
+        assert "".join(piece.text for piece in highlighter.line(line)) == line

@@ -337,7 +337,7 @@ class Reply:
         if self._refusal.pieces:
             return Outcome.REFUSED
         answer = self._thinking.unopened if self._thinking.unopened is not None else self._text.whole
-        if answer.strip():
+        if answer:
             return Outcome.COMPLETE
         return Outcome.TOOL_CALLS if self._tool_calls else Outcome.EMPTY
 

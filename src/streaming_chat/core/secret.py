@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Final
 
+#: Placeholders such as `dummy` or `EMPTY` are shorter, and may stand in an answer.
+SHORTEST_SECRET: Final = 16
 #: As many characters of the secret are no coincidence.
 _SURE: Final = 8
 

@@ -52,7 +52,6 @@ class ChunkStream:
         self._endpoint = endpoint
         self._finished = False  # A finish_reason has come.
         self._has_chunks = False
-        self._has_first_choice = False  # One with the number 0.
         self._is_alive = False  # What came last is more than a keep-alive.
 
     def __iter__(self) -> Iterator[Any]:
@@ -140,10 +139,8 @@ class ChunkStream:
         if not isinstance(choices, list):
             return
         numbers = {index_of(one): bool(finish_reason_of(one)) for one in choices if isinstance(one, Mapping)}
-        self._has_first_choice = self._has_first_choice or 0 in numbers
-        # Of several answers the others may be slower; of one, the number may be any.
-        if len(numbers) == 1 and (0 in numbers or not self._has_first_choice):
-            self._finished = self._finished or any(numbers.values())
+        # Of several answers, the others may be slower.
+        self._finished = self._finished or numbers == {0: True}
 
     def _parsed(self, event: ServerSentEvent) -> list[Any]:
         """The chunks in an event: one as a rule, `DONE`, its data as text when it never was JSON; ChatError for damage."""

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from streaming_chat.core.secret import masked
+from streaming_chat.core.secret import SHORTEST_SECRET, masked
 
-#: Placeholders such as `dummy` or `EMPTY` are shorter, and may stand in an answer.
-_SHORTEST_SECRET = 16
 #: Domains for local use alone: RFC 6761 (localhost), RFC 6762 (local), RFC 8375 (home.arpa), ICANN 2024 (internal).
 _NEAR = (".localhost", ".local", ".home.arpa", ".internal")
 
@@ -76,7 +74,7 @@ class Endpoint:
     @property
     def secret(self) -> str:
         """The key, if it is long enough to be one and no word; else ""."""
-        return self.api_key if len(self.api_key) >= _SHORTEST_SECRET else ""
+        return self.api_key if len(self.api_key) >= SHORTEST_SECRET else ""
 
     def without_secret(self, text: str) -> str:
         """`text`, which may be an answer, without the secret."""
