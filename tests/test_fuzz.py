@@ -20,11 +20,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from http_library import httpx
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.events import Event, Finished, Outcome, RefusalDelta, Sent, TextDelta

@@ -6,10 +6,10 @@ import errno
 import os
 import ssl
 
-import httpx
 import openai
 import pytest
 
+from http_library import httpx
 from streaming_chat.core.errors import (
     ChatError,
     ConnectionCut,
@@ -41,6 +41,10 @@ def from_system(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
+class ProtocolError(Exception):
+    """As the SOCKS library below the HTTP library has one."""
+
+
 @pytest.mark.parametrize(
     ("failure", "kind", "message", "transient"),
     [
@@ -62,6 +66,15 @@ def from_system(number: int) -> OSError:
             ConnectionFailed,
             "the connection broke before api.example.test answered",
             True,
+        ),
+        # SDK 2 wraps what the HTTP library lets through, SDK 3 does not.
+        *(
+            (failure, ConnectionFailed, "the name api.example.test cannot be resolved", False)
+            for failure in (UnicodeError("label empty"), no_connection(UnicodeError("label empty")))
+        ),
+        *(
+            (failure, ConnectionFailed, "the connection broke before api.example.test answered", True)
+            for failure in (ProtocolError("x"), no_connection(ProtocolError("x")), OverflowError("x"))
         ),
         (no_connection(), ConnectionFailed, "the connection broke before api.example.test answered", True),
         (

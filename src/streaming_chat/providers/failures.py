@@ -84,6 +84,9 @@ def translate(failure: Exception, endpoint: Endpoint, *, began: bool = False) ->
         return _damaged(endpoint, began)
     if names & {"APIConnectionError", "TransportError", "StreamError", "OSError"}:
         return _connection(failure, endpoint, began=began)
+    # From below the HTTP library: of a name that cannot be one, and of a SOCKS proxy. SDK 2 wraps them, SDK 3 does not.
+    if not began and names & {"UnicodeError", "OverflowError", "ProtocolError"}:
+        return _connection(failure, endpoint, began=began)
     return ChatError.unexpected(failure)
 
 
@@ -92,9 +95,7 @@ def translate_construction(failure: Exception, endpoint: Endpoint) -> ChatError:
     if isinstance(failure, ModuleNotFoundError) and failure.name == "openai":
         return UsageError("the OpenAI SDK is not installed", "pip install openai==2.9.0")
     if isinstance(failure, ImportError):
-        return UsageError(
-            "the proxy in the environment needs one more package", "pip install 'httpx[socks]', or unset ALL_PROXY"
-        )
+        return UsageError("the proxy in the environment needs one more package", "pip install socksio, or unset ALL_PROXY")
     if isinstance(failure, OSError):
         return UsageError("the certificates cannot be read", "check SSL_CERT_FILE and SSL_CERT_DIR in the environment")
     if isinstance(failure, ValueError):
@@ -226,10 +227,10 @@ def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> C
     if began:
         return _cut(endpoint, began, "the connection broke")
     proxy = _proxy(endpoint)
-    if proxy and any(isinstance(cause, (ConnectionRefusedError, socket.gaierror)) for cause in _chain(failure)):
+    if proxy and any(isinstance(cause, ConnectionRefusedError) or _is_no_name(cause) for cause in _chain(failure)):
         return _no_way(f"the proxy {proxy} cannot be reached", "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY")
     for cause in _chain(failure):
-        if isinstance(cause, socket.gaierror):
+        if _is_no_name(cause):
             return _no_way(
                 f"the name {urlsplit(endpoint.base_url).hostname} cannot be resolved",
                 "check the address and the network",
@@ -285,6 +286,13 @@ def _no_way(message: str, hint: str) -> ConnectionFailed:
     error = ConnectionFailed(message, hint)
     error.transient = False
     return error
+
+
+def _is_no_name(cause: BaseException) -> bool:
+    # The second is the resolver's own (`a..b`), not the HTTP library's, which also looks at where a redirect leads.
+    return isinstance(cause, socket.gaierror) or (
+        isinstance(cause, UnicodeError) and not any(kind.__name__ == "IDNAError" for kind in type(cause).__mro__)
+    )
 
 
 def _is_not_http(cause: BaseException) -> bool:

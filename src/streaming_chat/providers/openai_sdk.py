@@ -145,7 +145,8 @@ def _rehearse(sdk: Any, client: openai.OpenAI) -> None:
     nowhere = sdk.DefaultHttpxClient(transport=_Nowhere(), trust_env=False)
     rehearsal = client.with_options(http_client=nowhere).chat.completions.with_streaming_response
     with (
-        suppress(sdk.APIConnectionError),
+        # SDK 2 wraps whatever a transport raises, SDK 3 only what its HTTP library does.
+        suppress(sdk.APIConnectionError, ConnectionAbortedError),
         rehearsal.create(model="", messages=[{"role": "user", "content": ""}], stream=True),
     ):
         pass
