@@ -100,6 +100,10 @@ def test_what_is_well_formed_looks_as_it_should(width: int, markdown: str) -> No
         ("[^1] and $x^2$ and <b>bold</b>", ["[^1] and $x^2$ and <b>bold</b>"]),
         ("[text][1]\n\n[1]: https://example.com", ["text (https://example.com)"]),
         (
+            "Boils[^1].\n\n[^1]: Smith2020\n[^2]: https://example.com",
+            ["Boils[^1].", "", "[^1]: Smith2020 [^2]: https://example.com"],
+        ),
+        (
             "| a | b |\n|---|--:|\n| 1 |",
             ["a                │                b", "─────────────────┼─────────────────", "1                │"],
         ),

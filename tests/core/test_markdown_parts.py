@@ -119,6 +119,17 @@ def test_flags_skin_tones_and_closing_marks_stay_with_what_is_before_them() -> N
     assert shown("你好👍🏽", 6) == ["你好", "👍🏽"]
 
 
+@pytest.mark.parametrize(
+    "markdown", ["é🇩🇪&amp;~~", "🇩🇪🇫🇷🇩🇪🇫🇷", "👍🏽👍🏽👍🏽", "```\nabc🇩🇪🇫🇷  |\n```", "a👩\u200d👩\u200d👧bcdef"]
+)
+@pytest.mark.parametrize("width", [5, 8, 10])
+def test_where_terminals_disagree_about_a_width_the_cut_does_not_matter_on_either(markdown: str, width: int) -> None:
+    stream = MarkdownStream(width)
+    cut = "".join(map(stream.feed, markdown)) + stream.finish()
+    for clusters in (True, False):
+        assert rows(cut, width, clusters) == rows(written(markdown, width), width, clusters)
+
+
 def test_a_cell_is_broken_where_it_has_to_be() -> None:
     table = "| a | b |\n|---|---|\n| 雪雪雪雪雪雪雪雪雪雪 averyveryverylongword | x |"
     assert all(len(row) <= 24 for row in shown(table, 24))

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from streaming_chat.core.markdown.rows import Piece, RowWriter
 from streaming_chat.core.markdown.style import CODE, ROLES, role
-from streaming_chat.core.markdown.widths import char_columns
+from streaming_chat.core.markdown.widths import char_columns, is_mark
 
 _TAB: Final = 8
 #: Longer lines are not coloured: no person wrote them.
@@ -137,7 +137,7 @@ class CodeLine:
                 for _ in range(columns):
                     self._take(" ")
                 return
-        elif not columns:
+        elif is_mark(char):
             # Joined to what is before it or not: terminals differ, and with it in where everything behind stands. So the
             # line is left as it is understood now, and goes on without colours.
             self._show(self._highlighter.beginning(self._line))

@@ -12,14 +12,13 @@ from typing import Final
 
 from streaming_chat.core.markdown.inline import BREAK, Atom, Inline
 from streaming_chat.core.markdown.rows import Piece, RowWriter
-from streaming_chat.core.markdown.widths import WIDE, char_columns, has_marks, most_columns
+from streaming_chat.core.markdown.widths import WIDE, char_columns, has_marks, is_extension, is_mark, most_columns
 
 _WIDE: Final = re.compile(f"[{WIDE}]")
 #: What no row begins with, and what none ends with.
 _NOT_FIRST: Final = frozenset("、。，．！？：；…）」』】〉》”’%!?,.:;)]}ー々\u200d\ufe0f\u20e3")
 _NOT_LAST: Final = frozenset("（「『【〈《“‘([{\u200d")
 _FLAG_LETTERS: Final = ("\U0001f1e6", "\U0001f1ff")
-_SKIN_TONES: Final = ("\U0001f3fb", "\U0001f3ff")
 
 
 class Flow:
@@ -234,12 +233,10 @@ class Flow:
                 continue
             for place in range(self._offset if index == self._begun else 0, len(atom.text)):
                 size = char_columns(atom.text[place])
-                if size:
-                    if columns <= limit - marks:
-                        edge = (index, place, columns)
-                    columns += size
-                else:
-                    marks = True
+                if columns <= limit - marks and not is_extension(atom.text[place]):
+                    edge = (index, place, columns)
+                columns += size
+                marks = marks or is_mark(atom.text[place])
                 if columns > limit - marks and edge[2]:
                     return edge
         # A character of two columns on a row of one.
@@ -266,6 +263,6 @@ def _may_part(last: str, first: str) -> bool:
     """Whether a row may end with one character and the next begin with the other, without a blank between."""
     if not (_WIDE.match(last) or _WIDE.match(first)) or first in _NOT_FIRST or last in _NOT_LAST:
         return False
-    if not char_columns(first) or _SKIN_TONES[0] <= first <= _SKIN_TONES[1]:
+    if is_extension(first):
         return False
     return not (_FLAG_LETTERS[0] <= first <= _FLAG_LETTERS[1] and _FLAG_LETTERS[0] <= last <= _FLAG_LETTERS[1])

@@ -41,7 +41,8 @@ def normalized(label: str) -> str:
 def definition(line: str) -> tuple[str, str] | None:
     """The label and the address that a line defines."""
     found = _DEFINITION.fullmatch(line)
-    if not found or not found[1].strip():
+    # A footnote (`[^1]: …`) is text: nobody would see it otherwise.
+    if not found or not found[1].strip() or found[1].startswith("^"):
         return None
     return normalized(found[1]), unescaped(found[2] if found[2] is not None else found[3])
 

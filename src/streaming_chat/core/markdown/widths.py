@@ -32,9 +32,20 @@ def most_columns(text: str) -> int:
     return len(text) if text.isascii() else sum(map(char_columns, text))
 
 
+@lru_cache(maxsize=4096)
+def is_extension(char: str) -> bool:
+    """Whether a character belongs to the one before it: a mark, a joiner, a selector, a skin tone."""
+    return not char_columns(char) or char == _SELECTOR or "\U0001f3fb" <= char <= "\U0001f3ff"
+
+
+def is_mark(char: str) -> bool:
+    """Whether terminals may draw a character with the one before it: an extension, or half a flag."""
+    return is_extension(char) or "\U0001f1e6" <= char <= "\U0001f1ff"
+
+
 def has_marks(text: str) -> bool:
-    """Whether `text` has characters without a column. Behind a full row, not every terminal puts them on it."""
-    return not text.isascii() and not all(map(char_columns, text))
+    """Whether `text` has such characters. How wide it is, and where they go behind a full row, terminals disagree about."""
+    return not text.isascii() and any(map(is_mark, text))
 
 
 def aligned_columns(text: str) -> int:
