@@ -101,11 +101,11 @@ def test_what_is_well_formed_looks_as_it_should(width: int, markdown: str) -> No
         ("[text][1]\n\n[1]: https://example.com", ["text (https://example.com)"]),
         (
             "Boils[^1].\n\n[^1]: Smith2020\n[^2]: https://example.com",
-            ["Boils[^1].", "", "[^1]: Smith2020 [^2]: https://example.com"],
+            ["Boils[^1].", "", "[^1]: Smith2020", "[^2]: https://example.com"],
         ),
         (
             "| a | b |\n|---|--:|\n| 1 |",
-            ["a                │                b", "─────────────────┼─────────────────", "1                │"],
+            [f"{'a':32} │ {'b':>32}", f"{'─' * 33}┼{'─' * 33}", f"{'1':32} │"],
         ),
         ("See:\n| a |\n| - |\n| b |", ["See:", "a", "───", "b"]),
         ("| no table\n| at all", ["| no table", "| at all"]),
@@ -114,12 +114,56 @@ def test_what_is_well_formed_looks_as_it_should(width: int, markdown: str) -> No
         ("# Closed ##\n#\n# \\#", ["Closed", "", "#"]),
         ("[x](javascript:alert(1))", ["[x](javascript:alert(1))"]),
         ("a\r\nb\r\rc", ["a b", "", "c"]),
+        # A definition that a link has use of is not shown; any other is not lost.
+        ("[a]: /u\n\n[a]", ["a (/u)"]),
+        ("text\n\n[a]: /u\n\n[a]", ["text", "", "a (/u)"]),
+        ("[a]: /u\n\nend", ["end", "", "[a]: /u"]),
+        ("See [1].\n\nEnd.\n\n[1]: /u 'x'\n[2]: /v", ["See [1].", "", "End.", "", "[1]: /u 'x'", "", "[2]: /v"]),
+        ("See [1] and [1].\n> [1]: /u", ["See [1] and [1].", "│ [1]: /u"]),
+        ("[a]\n[a]: /u\n\n> x\n\n[a]: /u/" + "v" * 90, ["[a] [a]: /u", "", "│ x", "", "[a]:", "/u/" + "v" * 77, "v" * 13]),
+        ("[a]: /u\n[a]: /v\n\n[a]", ["a (/u)"]),
+        ("[Note]: important", ["[Note]: important"]),
+        ("[a]:\n[b] [c]: /u", ["[a]: [b] [c]: /u"]),
+        # Formulas are left alone.
+        ("$a*b*c$, \\(a*b*c\\), \\[ a*b*c \\], $$a*b$c*d$$ *e*", ["$a*b*c$, \\(a*b*c\\), \\[ a*b*c \\], $$a*b$c*d$$ e"]),
+        ("$5 to **$10** and *more* for US$6*a*", ["$5 to $10 and more for US$6a"]),
+        ("\\(\\) $$ $ \\[1\\] \\)*a*", ["() $$ $ [1] )a"]),
+        ("where\n$$\na_1*b*c\n= d\n- e$$\n*f*", ["where", "$$", "a_1*b*c", "= d", "- e$$", "f"]),
+        ("- \\[\n  x\n  \\]\n\n$$\na\n\n*b*\n\n$$x\n$", ["•", "\\[", "x", "\\]", "", "$$", "a", "", "b", "", "$$x $"]),
+        # An address is left alone, but for what stands around it.
+        ("**https://x.org/a*b*c_d_** __www://a__.", ["https://x.org/a*b*c_d_ www://a."]),
+        ("1. [x] done\n2. [ ] open", ["1. ☑ done", "2. ☐ open"]),
+        ("Note[^1]\n[^1]: a\n[^2]: b\n[x", ["Note[^1]", "[^1]: a", "[^2]: b [x"]),
+        (
+            f"| # | {'b ' * 40}|\n| - | - |\n| 1 | c |",
+            ["#      │ " + "b " * 35 + "b", "       │ b b b b", "─" * 7 + "┼" + "─" * 72, "1      │ c"],
+        ),
+        (f"- | {'b ' * 50}\n  c", ["• | " + "b " * 37 + "b", "  " + "b " * 12 + "c"]),
+        (f"| {'b ' * 50}", ["| " + "b " * 38 + "b", "b " * 10 + "b"]),
+        ("a ~~~b~~", ["a ~b"]),
         ("", []),
     ],
 )
 def test_the_rows_of(markdown: str, shown: list[str]) -> None:
     assert rows(written(markdown), 80) == shown
     assert rows(written(markdown, pieces=list(markdown)), 80) == shown
+
+
+@pytest.mark.parametrize(
+    ("markdown", "shown"),
+    [
+        # What looks like code is no markup once the row is full, and what was meant to close something neither.
+        ("f(*args, **kwargs) is a call", ["f(*args, **kwargs)", "is a call"]),
+        ("the files src/**/*.py are", ["the files", "src/**/*.py are"]),
+        ("of *.py files that are here", ["of *.py files that", "are here"]),
+        ("it`s a lone backtick here", ["it`s a lone backtick", "here"]),
+        ("**注意：**这里是一个很长的段落", ["**注意：**这里是一个", "很长的段落"]),
+        ("**so bold that it is long**", ["so bold that it is", "long"]),
+    ],
+)
+def test_a_guess_that_is_rarely_right_is_not_carried_over_the_edge(markdown: str, shown: list[str]) -> None:
+    assert rows(written(markdown, 20), 20) == shown
+    assert rows(written(markdown, 20, pieces=list(markdown)), 20) == shown
 
 
 # The cut --------------------------------------------------------------------------------------------------------------

@@ -210,9 +210,47 @@ def test_a_lexer_that_pops_more_than_it_has_and_reads_no_line_end_is_survived() 
     class Odd(RegexLexer):
         """Rules as no lexer should have them."""
 
-        tokens = {"root": [(r"a", Text, ("#push", "#pop", "#pop")), (r"b", Keyword, "#push")]}  # noqa: RUF012 # as Pygments has it
+        tokens = {  # noqa: RUF012 # as Pygments has it
+            "root": [
+                (r"(?=c)", lambda _lexer, _found: iter(())),
+                (r"a", Text, ("#push", "#pop", "#pop")),
+                (r"b", Keyword, "#push"),
+            ]
+        }
 
     highlighter = Highlighter("")
     highlighter._lexer = Odd()
-    for line in ("ab?", "bbaa", "b"):
+    for line in ("ab?", "bbaa", "b", "cb"):
         assert "".join(piece.text for piece in highlighter.line(line)) == line
+
+
+def test_an_address_that_is_none_and_whose_bracket_stands_on_the_row_above_is_text() -> None:
+    assert shown('""bcd  [bcd [*a x](', 6) == ['""bcd', "[bcd", "[*a", "x]("]
+
+
+def test_blanks_over_the_edge_when_a_formula_ends_fall_away() -> None:
+    assert shown("\\(*aaaaaa* \\)", 10) == ["\\(*aaaaaa*", "\\)"]
+
+
+def test_a_hard_break_behind_a_full_row_makes_no_empty_one() -> None:
+    assert shown("aaaa \\\nb", 4) == ["aaaa", "b"]
+
+
+def test_a_character_of_two_columns_in_a_cell_of_one() -> None:
+    assert shown("| a |\n|---|\n| 漢b |", 1)[-3:] == ["漢", "b", "─"]
+
+
+def test_a_definition_longer_than_a_row_is_shown_on_several() -> None:
+    words = ["[1]", *["word"] * 20, "[2]"]
+    assert shown(" ".join(words) + "\n\n[1]: /u" + "v" * 90)[2:] == ["", "[1]: /u" + "v" * 73, "v" * 17]
+
+
+def test_the_width_is_that_of_the_next_row() -> None:
+    stream = MarkdownStream(80)
+    for columns in (20, 20):
+        stream.width = columns
+        assert stream.width == columns
+
+
+def test_a_character_of_two_columns_in_code_goes_down_from_the_last_column() -> None:
+    assert shown("```\naaa漢b\n```", 4) == ["aaa", "漢b"]

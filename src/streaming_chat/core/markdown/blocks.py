@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from streaming_chat.core.markdown.links import definition, may_become_definition
+from streaming_chat.core.markdown.links import Definitions, may_become_definition
 from streaming_chat.core.markdown.table import is_delimiter
 
 _HEADING: Final = re.compile(r"(#{1,6})(?:[ ]+|$)")
@@ -27,6 +27,10 @@ _FENCE: Final = re.compile(r"(`{3,}|~{3,})(.*)")
 _TASK: Final = re.compile(r"\[([ xX])\][ ]+(?=\S)")
 _TASK_SO_FAR: Final = re.compile(r"\[(?:[ xX](?:\][ ]*)?)?")
 _DELIMITER_SO_FAR: Final = re.compile(r"[ |:-]+")
+_NOTE: Final = re.compile(r"\[\^[^\]\s]{1,60}\]:")
+_NOTE_SO_FAR: Final = re.compile(r"\[(?:\^[^\]\s]{0,60}\]?)?")
+_MATH: Final = re.compile(r"(\$\$|\\\[)[ ]*")
+_MATH_SO_FAR: Final = re.compile(r"(?:\$\$?|\\\[?)[ ]*")
 _CODE_INDENT: Final = 4
 
 
@@ -65,7 +69,8 @@ Container = Quote | Item
 class Line:
     """What a line is. `content` is its text so far, behind all markup."""
 
-    #: paragraph, continuation, heading, rule, underline, fence, code, in fence, end of fence, table, blank, definition
+    #: paragraph, continuation, heading, rule, underline, fence, in fence, end of fence, code, math, in math, delimiter,
+    #: table, definition, blank, nothing
     kind: str
     content: str = ""
     #: How many of the open containers go on.
@@ -73,7 +78,7 @@ class Line:
     #: The containers that begin on this line.
     opened: list[Container] = field(default_factory=list)
     level: int = 0
-    #: Of a fence: its characters, its indentation, and the language.
+    #: Of a fence: its characters and its indentation; of a formula: what ends it.
     fence: str = ""
     indent: int = 0
 
@@ -89,6 +94,7 @@ class Leaf:
     head: str | None = None
     #: Whether a definition that comes now may change what is shown.
     wants_definitions: bool = False
+    definitions: Definitions = field(default_factory=Definitions)
 
 
 class Reader:
@@ -110,6 +116,8 @@ class Reader:
         goes_on = matched == len(self._containers)
         if goes_on and leaf.kind == "fence":
             return self._in_fence(matched)
+        if goes_on and leaf.kind == "math" and self._line[self._at :].strip(" "):
+            return Line("in math", self._line[self._at + min(self._indent(), leaf.indent) :], matched)
         return self._new(matched, goes_on)
 
     # Containers -------------------------------------------------------------------------------------------------------
@@ -180,6 +188,11 @@ class Reader:
                     continue
             if may_continue and rest[0] == "|" and goes_on:
                 return Line("paragraph", rest, matched)  # Most likely a table: its head has to stand on a row of its own.
+            if may_continue and rest[0] == "[" and goes_on and indent < _CODE_INDENT:
+                if _NOTE_SO_FAR.fullmatch(rest) and not self._is_whole:
+                    return None
+                if _NOTE.match(rest):
+                    return Line("paragraph", rest, matched)  # Each footnote begins on a row of its own.
             if may_continue:
                 return Line("continuation", rest, len(self._containers), opened)
             if self._leaf.kind == "table" and goes_on and not opened:
@@ -195,7 +208,7 @@ class Reader:
             and may_become_definition(rest)
         ):
             return None
-        if self._is_whole and definition(rest):
+        if self._is_whole and self._leaf.definitions.read(rest):
             return Line("definition", rest, matched, opened)
         if opened and isinstance(opened[-1], Item):
             task = _TASK.match(rest)
@@ -224,6 +237,12 @@ class Reader:
             return None if not whole and (found or not rest.strip("#")) and len(rest.rstrip(" ")) <= 6 else False
         if char in "`~":
             return self._fence(rest, indent, matched, opened)
+        if char in "$\\":
+            if not whole:
+                return None if _MATH_SO_FAR.fullmatch(rest) else False
+            if _MATH.fullmatch(rest):
+                end = "$$" if char == "$" else "\\]"
+                return Line("math", rest.rstrip(" "), matched, opened, fence=end, indent=indent)
         if char in "=-" and is_next and _UNDERLINE.fullmatch(rest):
             if not whole:
                 return None

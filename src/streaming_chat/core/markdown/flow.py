@@ -7,10 +7,12 @@ that does not fit moves down whole; one that is longer than a row is broken at t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
-from streaming_chat.core.markdown.inline import BREAK, Atom, Inline
+from streaming_chat.core.markdown.atoms import BREAK, Atom
+from streaming_chat.core.markdown.inline import Inline
+from streaming_chat.core.markdown.links import Definitions
 from streaming_chat.core.markdown.rows import Piece, RowWriter
 from streaming_chat.core.markdown.widths import WIDE, char_columns, has_marks, is_extension, is_mark, most_columns
 
@@ -28,7 +30,7 @@ class Flow:
         self,
         rows: RowWriter,
         prefix: Callable[[], list[Piece]],
-        definitions: Mapping[str, str],
+        definitions: Definitions,
         *,
         style: int = 0,
     ) -> None:
@@ -98,12 +100,8 @@ class Flow:
     def _break_once(self) -> bool:
         """Begin a new row where the text has a line end or the row is too long; False when there is nothing to do."""
         if self._has_break:
-            atoms = self.inline.atoms
-            index = [atom.text for atom in atoms].index(BREAK)
-            above = most_columns(atoms[self._begun].text[: self._offset]) if self._begun >= 0 else 0
-            if sum(atom.columns for atom in atoms[:index]) - above <= self._limit:
-                self._freeze(index, skip=1)
-                return True
+            self._freeze([atom.text for atom in self.inline.atoms].index(BREAK), skip=1)
+            return True
         return self._columns > self._limit - self._has_marks and self._wrap()
 
     def _rebuild(self) -> None:
@@ -169,6 +167,8 @@ class Flow:
         columns = marks = 0
         before: Atom | None = None
         for index, atom in enumerate(atoms):
+            if columns > limit - marks:
+                break
             text = self._text(index, atom)
             if text == " ":
                 if columns:
@@ -176,8 +176,6 @@ class Flow:
                     if most is not None and following > most:
                         break
                     found = (index, 1)
-            elif text == BREAK:
-                break
             elif text:
                 if before is not None and columns and _may_part(before.text[-1], text[0]):
                     if most is not None and atom.place > most:
@@ -188,8 +186,6 @@ class Flow:
                 continue
             columns += most_columns(text) if index == self._begun else atom.columns
             marks = marks or int(has_marks(text) if index == self._begun else atom.has_marks)
-            if columns > limit - marks:
-                break
         return found
 
     def _freeze(self, index: int, *, skip: int = 0) -> None:

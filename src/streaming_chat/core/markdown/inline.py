@@ -13,23 +13,30 @@ held back; that is only ever markup (a run of delimiters, a backslash) or white 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from streaming_chat.core.markdown.emphasis import Counts, Delimiters, Run
-from streaming_chat.core.markdown.links import LABEL, Tail, character_of, is_safe, normalized
+from streaming_chat.core.markdown.atoms import BREAK, Atom
+from streaming_chat.core.markdown.emphasis import Counts, Run
+from streaming_chat.core.markdown.links import LABEL, Definitions, Tail, character_of, is_safe
+from streaming_chat.core.markdown.state import Bracket, State
 from streaming_chat.core.markdown.style import CODE, FAINT
-from streaming_chat.core.markdown.widths import WIDE, fitting, has_marks, most_columns
+from streaming_chat.core.markdown.widths import WIDE, fitting, most_columns
 
-_PLAIN: Final = re.compile(rf"[^\s\\`*_~\[\]!<&{WIDE}]+|[{WIDE}]")
+_PLAIN: Final = re.compile(rf"[^\s\\`*_~\[\]!<&${WIDE}]+|[{WIDE}]")
 #: While an entity may end at the next character.
-_CAREFUL: Final = re.compile(rf"[^\s\\`*_~\[\]!<&;{WIDE}]+|[;{WIDE}]")
+_CAREFUL: Final = re.compile(rf"[^\s\\`*_~\[\]!<&$;{WIDE}]+|[;{WIDE}]")
 _BLANKS: Final = re.compile(r"\s+")
 _RUN: Final = re.compile(r"\*+|_+|~+")
 _TICKS: Final = re.compile(r"`+")
 _IN_ANGLE: Final = re.compile(rf"[^\s<>{WIDE}]+|[{WIDE}]")
-_IN_ADDRESS: Final = re.compile(r"[^\s()\\<>]+")
+_IN_ADDRESS: Final = re.compile(rf"[^\s()\\<>{WIDE}]+|[{WIDE}]")
 _IN_CODE: Final = re.compile(rf"[^`\s{WIDE}]+|[{WIDE}]")
+_VERBATIM: Final = re.compile(rf"[^\s{WIDE}]+|[{WIDE}]")
+#: What may be markup.
+_SPECIAL: Final = re.compile(r"[\\`*_~\[\]!&$]")
+#: In an address that stands in the text, delimiters before these are of it.
+_GOES_ON_IN_URL: Final = re.compile(r"[\w/=&%+#@-]")
 _HARD_BREAK: Final = re.compile(r" {2,}\n")
 _PUNCTUATION: Final = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _AUTOLINK: Final = re.compile(
@@ -47,30 +54,6 @@ _MOST_BRACKETS: Final = 50
 #: Columns of a row without an end.
 _NO_EDGE: Final = 1 << 30
 
-#: The text of an atom that is a hard line break.
-BREAK: Final = "\n"
-
-
-class Atom:
-    """A piece of the text: (a part of) a word, a blank, or a run of delimiters. `text` is what is seen, `style` how."""
-
-    __slots__ = ("address", "columns", "has_marks", "has_spans", "own_style", "place", "run", "style", "text")
-
-    def __init__(self, text: str, place: int, own_style: int, run: Run | None = None) -> None:
-        self.text = text
-        is_ascii = text.isascii()
-        self.columns = (0 if text == BREAK else len(text)) if is_ascii else most_columns(text)
-        self.has_marks = not is_ascii and has_marks(text)
-        #: Where it stands in the source.
-        self.place = place
-        self.own_style = own_style
-        self.style = own_style
-        self.run = run
-        #: Whether the spans that are open give it their style.
-        self.has_spans = not own_style & FAINT
-        #: Where the link leads that it is a part of.
-        self.address = ""
-
 
 class _Fact(NamedTuple):
     """What is known about a place of the text. `end` is where reading goes on, `text` what is shown."""
@@ -78,76 +61,6 @@ class _Fact(NamedTuple):
     kind: str
     end: int
     text: str = ""
-
-
-class _Bracket:
-    """A `[` that may begin a link, or a `![`."""
-
-    __slots__ = ("is_active", "is_image", "place")
-
-    def __init__(self, place: int, *, is_image: bool) -> None:
-        self.place = place
-        self.is_image = is_image
-        self.is_active = True
-
-
-class _State:
-    """What the text so far means for what comes."""
-
-    __slots__ = (
-        "ampersand",
-        "angle",
-        "before",
-        "brackets",
-        "closed",
-        "code",
-        "code_place",
-        "counts",
-        "delimiters",
-        "images",
-        "links",
-        "tail",
-    )
-
-    def __init__(self) -> None:
-        self.before = "\n"
-        self.counts = Counts()
-        self.delimiters = Delimiters()
-        self.brackets: list[_Bracket] = []
-        #: The last `[` that found its `]`, and the place of that.
-        self.closed: tuple[_Bracket, int] | None = None
-        #: Where the links begin whose texts are being read.
-        self.links: list[int] = []
-        #: How many of them are images: what describes one has no styles.
-        self.images = 0
-        #: The address that is being read, the places of its `[` and `]`, and whether it is shown.
-        self.tail: tuple[Tail, int, int, bool] | None = None
-        #: The backticks of the code span that is open, 0 for none, and their place; -1 where it cannot be changed any more.
-        self.code = 0
-        self.code_place = -1
-        #: Where the last `&` and `<` stand, while what they begin may still become something.
-        self.ampersand = self.angle = -1
-
-    def copy(self) -> _State:
-        twin = _State()
-        for name in ("ampersand", "angle", "before", "closed", "code", "code_place", "images", "tail"):
-            setattr(twin, name, getattr(self, name))
-        twin.counts, twin.delimiters = self.counts.copy(), self.delimiters.copy()
-        twin.brackets, twin.links = list(self.brackets), list(self.links)
-        if self.tail is not None:
-            twin.tail = (self.tail[0].copy(), *self.tail[1:])
-        return twin
-
-    def freeze(self) -> None:
-        """What was read stands on a row that cannot be changed any more: guesses are as good as knowledge."""
-        for run in self.delimiters.runs:
-            run.is_frozen = True
-        self.brackets = []
-        self.closed = None
-        self.code_place = self.ampersand = self.angle = -1
-        self.links = [-1 for _ in self.links]
-        if self.tail is not None:
-            self.tail = (self.tail[0], -1, -1, self.tail[3])
 
 
 class _Again(Exception):  # not an error: a fact has been found
@@ -163,7 +76,7 @@ class Inline:
 
     def __init__(
         self,
-        definitions: Mapping[str, str],
+        definitions: Definitions,
         *,
         style: int = 0,
         changed: Callable[[bool], None] = lambda _all: None,
@@ -176,12 +89,15 @@ class Inline:
         self._room = room
         self._source = ""
         self._done = 0  # As much of the source has been read.
-        self._base = _State()
-        self._state = _State()
+        self._base = State()
+        self._state = State()
         self._facts: dict[int, _Fact] = {}
+        #: The last place before which all is settled: the number of atoms, the place, and what the state was there.
+        self._settled: tuple[int, int, Counts, str] | None = None
         self._is_plain = True  # There is nothing in it but words and blanks.
         self._is_over = False
         self._is_silent = False  # It is being read again, and nobody has to know.
+        self._begins_in_url = False  # The row above ends inside an address.
 
     @property
     def has_brackets(self) -> bool:
@@ -226,6 +142,7 @@ class Inline:
     def look_again(self) -> None:
         """A definition has come: read again what can still be changed."""
         self._facts = {place: fact for place, fact in self._facts.items() if fact.kind in ("text", "shown")}
+        self._settled = None
         self._read_again(len(self._source))
         self.end()
 
@@ -237,18 +154,32 @@ class Inline:
 
     def make_text(self, atoms: list[Atom]) -> bool:
         """What is only guessed to be markup in these atoms, and rarely is, is text. Whether there was any."""
-        found = False
-        for atom in atoms:
-            if atom.run and atom.run.waits and atom.run.is_inside_word:
-                self._facts[atom.place] = _Fact("text", atom.place + atom.run.length)
-                found = True
+        guessed = [(atom.run, atom.place) for atom in atoms if atom.run and atom.run.waits and not atom.run.is_frozen]
+        kinds = [(run.char, run.length) for run, _ in guessed]
+        places = [
+            place
+            for run, place in guessed
+            # Of two, the second was most likely meant to close the first.
+            if run.is_inside_word or kinds.count((run.char, run.length)) > 1 or self._is_code_like(place, run.length)
+        ]
         code = self._state.code_place
-        if self._state.code == 1 and atoms and 0 <= code <= atoms[-1].place and self._source[code + 1 : code + 2].isspace():
-            self._facts[code] = _Fact("text", code + 1)
-            found = True
-        if found:
+        if self._state.code == 1 and atoms and 0 <= code <= atoms[-1].place:
+            before, after = self._source[code - 1 : code], self._source[code + 1 : min(code + 2, self._done)]
+            if after.isspace() or before.isalnum():
+                places.append(code)
+        for place in places:
+            found = _RUN.match(self._source, place)
+            self._facts[place] = _Fact("text", found.end() if found else place + 1)
+        if places:
             self._read_again(self._done)
-        return found
+        return bool(places)
+
+    def _is_code_like(self, place: int, length: int) -> bool:
+        """Whether the `*` at `place` look like those of `f(*args, **kwargs)` and `src/**/*.py`."""
+        before, after = self._source[max(0, place - 2) : place], self._source[place + length : self._done]
+        word = after.split(maxsplit=1)[0] if after else ""
+        is_call = before[-1:] == "(" and before[0] != "("
+        return is_call or before[-1:] in ("/", ",", "=") or after[:1] in ("/", ".") or word.count(")") > word.count("(")
 
     def make_bracket_text(self, place: int) -> None:
         """The `[` at this place is text, whatever comes."""
@@ -269,13 +200,15 @@ class Inline:
                 self.atoms[index] = Atom(atom.text[cut - atom.place :], cut, atom.own_style)
                 self.atoms[index].style = atom.style
         done = self._done
+        self._begins_in_url = self._is_in_url(cut)
         if self._is_plain:
             self._base.before = self._source[cut - 1] if cut else self._base.before
         else:
             self._read_again(cut)
             self._base = self._state.copy()
-            self._base.freeze()
+            self._base.freeze(cut)
         self._source = self._source[cut:]
+        self._settled = None
         self._facts = {place - cut: fact._replace(end=fact.end - cut) for place, fact in self._facts.items() if place >= cut}
         if self._is_plain:
             self._state.before = self._source[done - cut - 1] if done > cut else self._base.before
@@ -285,22 +218,30 @@ class Inline:
                 atom.place -= cut
             return size
         # As it may have been read on the row above, so it is here.
-        self._is_plain = not (self._base.delimiters.runs or self._base.code or self._base.tail or self._base.counts.style)
+        base = self._base
+        self._is_plain = not (base.delimiters.runs or base.code or base.tail or base.counts.style or base.verbatim)
         self._read_again(done - cut)
         return size
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        self._state = self._base.copy()
-        self.atoms = []
-        self._done = 0
+    def _start(self, limit: int) -> None:
+        """Go back to where something may be different now."""
+        if self._settled is None or self._settled[1] > limit:
+            self._state = self._base.copy()
+            self.atoms = []
+            self._done = 0
+            return
+        count, self._done, counts, before = self._settled
+        self.atoms = self.atoms[:count]
+        self._state = State()
+        self._state.counts, self._state.before = counts.copy(), before
 
     def _read_again(self, limit: int) -> None:
-        """Read from the beginning as far as before, and tell nobody."""
+        """Read anew as far as `limit`, and tell nobody."""
         silent, self._is_silent = self._is_silent, True
         while True:
-            self._start()
+            self._start(limit)
             try:
                 self._read(limit)
                 break
@@ -330,10 +271,14 @@ class Inline:
                 self._behind_bracket(at, *state.closed)
             char = self._source[at]
             fact = self._facts.get(at)
-            if fact is not None:
+            if at < state.verbatim:
+                self._read_verbatim(char, at, limit)
+            elif fact is not None:
                 self._is_plain = False
                 self._take_fact(at, fact)
             elif char.isspace():
+                if not self._is_plain and state.is_settled(at):
+                    self._settled = (len(self.atoms), at, state.counts.copy(), state.before)
                 if not self._read_blanks(at):
                     return
             elif state.code:
@@ -348,7 +293,7 @@ class Inline:
                     if char == ";" and state.ampersand >= 0:
                         self._end_entity(at)
                     self._word(at, found.end())
-                elif not self._read_special(char, at):
+                elif not self._read_special(char, at, limit):
                     return
         closed = self._state.closed
         if self._is_over and closed is not None and closed[1] == self._done - 1:
@@ -398,8 +343,10 @@ class Inline:
             return False
         state = self._state
         if state.angle >= 0:
-            self._no_autolink()
+            self._no_autolink(at)
         state.ampersand = -1
+        if state.math.get("$") == at - 1:
+            del state.math["$"]  # Money.
         if state.code:
             self._text(" ", at, at + 1, CODE)
         elif _HARD_BREAK.search(found[0]):
@@ -438,7 +385,7 @@ class Inline:
                 atom.text, atom.columns = "", 0
         return is_trimmed
 
-    def _read_special(self, char: str, at: int) -> bool:
+    def _read_special(self, char: str, at: int, limit: int | None) -> bool:
         self._is_plain = False
         state, source = self._state, self._source
         if char in "*_~":
@@ -447,6 +394,8 @@ class Inline:
             if self._holds(at + 1):
                 return False
             following = source[at + 1 : at + 2]
+            if following in "()[]" and self._holds_math(following, at):
+                return False
             if following == "\n":
                 self._text(BREAK, at, at + 2)
             elif following in _PUNCTUATION:
@@ -460,11 +409,15 @@ class Inline:
                 return False
             state.code, state.code_place = len(found[0]), at
             self._append(Atom("", at, 0), found.end())
+        elif char == "$":
+            return self._read_dollar(at)
+        elif char == "&" and self._read_entity(at, limit):
+            pass
         else:
             if char == "[":
                 is_image = bool(self.atoms) and self.atoms[-1].text == "!" and source[at - 1] == "!" and at > 0
                 is_image = is_image and self.atoms[-1].place == at - 1
-                state.brackets = [*state.brackets, _Bracket(at - is_image, is_image=is_image)][-_MOST_BRACKETS:]
+                state.brackets = [*state.brackets, Bracket(at - is_image, is_image=is_image)][-_MOST_BRACKETS:]
             elif char == "]":
                 self._close_bracket(at)
             elif char == "&":
@@ -487,6 +440,9 @@ class Inline:
             return True
         if char == "~" and length % 2:
             self._text("~", at, at + 1)
+            return True
+        if _GOES_ON_IN_URL.match(self._source, end) and self._is_in_url(at):
+            self._text(found[0], at, end)
             return True
         run = Run(char, length, state.before, self._source[end : end + 1] or "\n")
         all_changed = state.delimiters.add(run)
@@ -521,7 +477,7 @@ class Inline:
                 return
         state.closed = (bracket, at)
 
-    def _behind_bracket(self, at: int, bracket: _Bracket, place: int) -> None:
+    def _behind_bracket(self, at: int, bracket: Bracket, place: int) -> None:
         """What stands at `at`, behind the `]` at `place`, tells what the bracket is."""
         char = self._source[at : at + 1]
         known = self._facts.get(place)
@@ -533,12 +489,15 @@ class Inline:
             self._state.closed = None
             self._refer(bracket, place, place + 1, self._label(bracket, place))
 
-    def _label(self, bracket: _Bracket, place: int) -> str:
+    def _label(self, bracket: Bracket, place: int) -> str:
         return self._source[bracket.place + 1 + bracket.is_image : place]
 
-    def _refer(self, bracket: _Bracket, place: int, end: int, label: str) -> None:
+    def _refer(self, bracket: Bracket, place: int, end: int, label: str) -> None:
         """Make a link of a bracket that ends at `place` if there is a definition of `label`."""
-        address = self._definitions.get(normalized(label)) if self._definitions and label.strip() else None
+        if not label.strip():
+            return
+        asks = bool(bracket.place) or self._source[end : end + 1] != ":"
+        address = self._definitions.find(label, asks=asks)
         if address is None or not is_safe(address) or not LABEL.fullmatch(f"[{label}]"):
             return
         self._facts[bracket.place] = _Fact("link", bracket.place + 1 + bracket.is_image)
@@ -556,6 +515,8 @@ class Inline:
             self._text(self._source[at : fact.end], at, fact.end)
         elif fact.kind == "shown":
             self._text(fact.text, at, fact.end)
+        elif fact.kind == "verbatim":
+            state.verbatim = fact.end
         elif fact.kind == "link":
             state.delimiters.enter()
             state.links.append(at)
@@ -624,6 +585,17 @@ class Inline:
         else:
             self._text(char if is_shown and len(tail.address) > length else "", at, at + 1, FAINT)
 
+    def _read_entity(self, at: int, limit: int | None) -> bool:
+        """An entity that is there as a whole, where it would fit as it is typed: then it does not matter how it came."""
+        end = self._source.find(";", at, at + _LONGEST_ENTITY) + 1
+        if not end or (limit is not None and end > limit) or (not self._is_silent and end - at >= self._room()):
+            return False
+        text = character_of(self._source[at:end])
+        if text is None:
+            return False
+        self._text(text, at, end)
+        return True
+
     def _end_entity(self, at: int) -> None:
         """A `;` at `at`: an entity may be whole."""
         begin, self._state.ampersand = self._state.ampersand, -1
@@ -637,23 +609,85 @@ class Inline:
         state, source = self._state, self._source
         if char == ">":
             found = _AUTOLINK.fullmatch(source, state.angle, at + 1)
-            if found is None or not is_safe(found[1]):
-                self._no_autolink()
-            else:
+            if found is not None and is_safe(found[1]):
                 self._facts[state.angle] = _Fact("shown", at + 1, found[1])
-            raise _Again
-        if char == "<" or (at == state.angle + 1 and not char.isalnum()):
-            self._no_autolink()
+                raise _Again
+        if char in "<>" or (at == state.angle + 1 and not char.isalnum()):
+            self._no_autolink(at)
+            return
         found = _IN_ANGLE.match(source, at, len(source) if limit is None else limit)
         assert found is not None
         self._word(at, found.end())
 
-    def _no_autolink(self) -> None:
+    def _no_autolink(self, at: int) -> None:
+        """What stands between the `<` and `at` is no autolink."""
         angle, self._state.angle = self._state.angle, -1
-        if angle in self._facts or angle < 0:
+        if _SPECIAL.search(self._source, angle, at):
+            self._facts[angle] = _Fact("text", angle + 1)
+            raise _Again
+
+    # What is shown as it is ---------------------------------------------------------------------------------------------
+
+    def _read_dollar(self, at: int) -> bool:
+        """A `$`: `$x$`, as Pandoc has it, and `$$x$$` are formulas."""
+        math, source = self._state.math, self._source
+        before = source[at - 1 : at] if at else ""
+        begin = math.get("$", -1)
+        if math.get("$$", at) < at - 2 and before == "$":
+            self._leave_as_it_is(math["$$"], at + 1)
+        if before == "$" and begin == at - 1:
+            del math["$"]
+            math["$$"] = begin
+        elif begin >= 0 and not before.isspace():
+            if self._holds(at + 1):
+                return False
+            following = source[at + 1 : at + 2]
+            if not following.isdigit() and following != "$":
+                self._leave_as_it_is(begin, at + 1)
+            math["$"] = at
+        elif not before.isalnum():
+            math["$"] = at
+        self._text("$", at, at + 1)
+        return True
+
+    def _holds_math(self, bracket: str, at: int) -> bool:
+        r"""Whether more is needed to read `\(`, `\)`, `\[` or `\]`: TeX's formulas. A `\[` of them has a blank behind it."""
+        math, source = self._state.math, self._source
+        if bracket == "(":
+            math[")"] = at
+        elif bracket == "[":
+            if self._holds(at + 2):
+                return True
+            if source[at + 2 : at + 3].isspace():
+                math["]"] = at
+        elif math.get(bracket, at) < at - 2:
+            self._leave_as_it_is(math[bracket], at + 2)
+        else:
+            math.pop(bracket, None)
+        return False
+
+    def _leave_as_it_is(self, begin: int, end: int) -> None:
+        """Nothing is markup from `begin` to `end`."""
+        if not _SPECIAL.search(self._source, begin + 1, end - 1):
             return
-        self._facts[angle] = _Fact("text", angle + 1)
+        self._facts = {place: fact for place, fact in self._facts.items() if not begin <= place < end}
+        self._facts[begin] = _Fact("verbatim", end)
         raise _Again
+
+    def _read_verbatim(self, char: str, at: int, limit: int | None) -> None:
+        self._is_plain = False
+        if char.isspace():
+            self._read_blanks(at)
+            return
+        end = self._state.verbatim
+        found = _VERBATIM.match(self._source, at, end if limit is None else min(limit, end))
+        assert found is not None
+        self._word(at, found.end())
+
+    def _is_in_url(self, at: int) -> bool:
+        """Whether the word before `at` has begun as an address."""
+        start = max(self._source.rfind(" ", 0, at), self._source.rfind("\n", 0, at)) + 1
+        return "://" in self._source[start:at] or (not start and self._begins_in_url)
 
     def _restyle(self) -> None:
         """Work out anew how the atoms look."""

@@ -17,9 +17,13 @@ _LABEL: Final = r"\[((?:[^\[\]\\]|\\.){1,999})\]"
 LABEL: Final = re.compile(_LABEL, re.DOTALL)
 _DEFINITION: Final = re.compile(
     rf" {{0,3}}{_LABEL}:[ \t]*(?:<([^<>\n]*)>|([^\s<]\S*))"
-    r"(?:[ \t]+(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\((?:[^()\\]|\\.)*\)))?[ \t]*",
+    r"([ \t]+(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\((?:[^()\\]|\\.)*\)))?[ \t]*",
 )
 _DEFINITION_SO_FAR: Final = re.compile(r" {0,3}\[(?:[^\[\]\\]|\\.){0,999}(?:\\|\](?::.*)?)?")
+#: What an address has, and a note (`[Note]: important`) has not.
+_LIKE_ADDRESS: Final = re.compile(r"[/.:#?%]")
+#: More definitions, and more labels without one, are not remembered.
+_MOST_LABELS: Final = 1000
 #: Longer addresses are text.
 _LONGEST_TAIL: Final = 4096
 
@@ -38,13 +42,56 @@ def normalized(label: str) -> str:
     return " ".join(label.split()).casefold().upper()
 
 
-def definition(line: str) -> tuple[str, str] | None:
-    """The label and the address that a line defines."""
-    found = _DEFINITION.fullmatch(line)
-    # A footnote (`[^1]: …`) is text: nobody would see it otherwise.
-    if not found or not found[1].strip() or found[1].startswith("^"):
-        return None
-    return normalized(found[1]), unescaped(found[2] if found[2] is not None else found[3])
+class Definitions:
+    """The addresses of labels, and who has asked for them. Nothing may be lost: a definition that nothing uses is text."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, str] = {}
+        self._unused: dict[str, str] = {}
+        self._missed: set[str] = set()
+
+    def read(self, line: str) -> tuple[str, str] | None:
+        """The label and the address that a line defines."""
+        found = _DEFINITION.fullmatch(line)
+        # A footnote (`[^1]: …`) is text: nobody would see it otherwise.
+        if not found or not found[1].strip() or found[1].startswith("^"):
+            return None
+        label = normalized(found[1])
+        is_known = label in self._missed or label in self._addresses
+        if found[3] and not (found[4] or is_known or _LIKE_ADDRESS.search(found[3])):
+            return None
+        return label, unescaped(found[2] if found[2] is not None else found[3])
+
+    def define(self, line: str, label: str, address: str) -> bool:
+        """Remember the first address of a label; False when there was one already."""
+        if label in self._addresses or len(self._addresses) >= _MOST_LABELS:
+            return False
+        self._addresses[label] = address
+        self._unused[label] = line
+        return True
+
+    def find(self, label: str, *, asks: bool = True) -> str | None:
+        """The address of a label that stands in the text; `asks` if it is missed there when it has none."""
+        label = normalized(label)
+        address = self._addresses.get(label)
+        if address is not None:
+            self._unused.pop(label, None)
+            self._missed.discard(label)
+        elif asks and len(self._missed) < _MOST_LABELS:
+            self._missed.add(label)
+        return address
+
+    def is_missed(self, label: str) -> bool:
+        """Whether the text has asked for the address of `label` in vain, and it is now to be shown where it is defined."""
+        return label in self._missed
+
+    def shown(self, label: str) -> None:
+        """The definition of `label` is seen where it stands."""
+        self._unused.pop(label, None)
+
+    def unused(self) -> list[str]:
+        """The lines of the definitions that the text never needed."""
+        return list(self._unused.values())
 
 
 def may_become_definition(line: str) -> bool:

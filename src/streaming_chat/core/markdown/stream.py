@@ -8,7 +8,7 @@ from typing import Final
 from streaming_chat.core.markdown.blocks import Container, Item, Leaf, Line, ListKind, Quote, Reader
 from streaming_chat.core.markdown.code import CodeLine, Highlighter
 from streaming_chat.core.markdown.flow import Flow
-from streaming_chat.core.markdown.links import definition
+from streaming_chat.core.markdown.links import Definitions
 from streaming_chat.core.markdown.rows import Piece, RowWriter
 from streaming_chat.core.markdown.style import FAINT, STRONG, UNDERLINE, Palette
 from streaming_chat.core.markdown.table import Table
@@ -20,8 +20,8 @@ _BULLETS: Final = ("• ", "◦ ", "▪ ")
 _BAR: Final = "│ "
 #: The `#`s that close a heading, and what may become them.
 _CLOSING: Final = re.compile(r"(?<=\s)#*\s*$")
-#: As long as one character repeats, nothing is decided any more.
-_LONG_RUN: Final = 12
+#: A beginning of a line that is longer is not looked at for every character, so that time stays linear.
+_LONG_HEAD: Final = 64
 
 
 class MarkdownStream:
@@ -35,18 +35,20 @@ class MarkdownStream:
         self._rows = RowWriter(Palette(theme, color=color, hyperlinks=hyperlinks), color=color, width=max(1, width))
         self._containers: list[Container] = []
         self._lists: dict[int, ListKind] = {}
-        self._definitions: dict[str, str] = {}
+        self._definitions = Definitions()
         #: The beginning of a line that is not decided yet, with its tabs expanded and without.
         self._head = ""
         self._raw_head = ""
+        self._next_look = 0  # How long it is when it is looked at again.
         #: What the rest of the line goes to; None at the beginning of a line.
         self._line: Line | None = None
         self._after_cr = False
         # The block in the innermost container.
         self._kind = ""
         self._flow: Flow | None = None
-        self._text = ""  # Of a paragraph's only line, or a table's.
+        self._text = ""  # Of a paragraph's only line, or a table's; the end of a formula's.
         self._is_one_line = False
+        self._first: list[Piece] = []  # What stands before a line that may be the head of a table.
         self._held, self._before = "", " "  # Of a heading: what may close it, and the character before that.
         self._table: Table | None = None
         self._code: Highlighter | None = None
@@ -58,6 +60,7 @@ class MarkdownStream:
         self._is_blank_wanted = False
         self._blank_depth = 0  # As many containers go on across the blank row.
         self._has_output = False
+        self._follows_nothing = True  # The row of the cursor is the first one, or there is a blank one above.
 
     @property
     def width(self) -> int:
@@ -103,11 +106,19 @@ class MarkdownStream:
             self._begin(is_whole=True)
         if self._line is not None:
             self._end_line()
+        self._settle_head()
         self._close_containers(0)
+        self._show_unused()
         if self._has_row:
             self._rows.end()
             self._has_row = False
         return self._rows.take()
+
+    def _show_unused(self) -> None:
+        """Nothing is lost: a definition that no link has used is text after all."""
+        self._is_blank_wanted = True
+        for line in self._definitions.unused():
+            self._show_definition(line)
 
     def _feed(self, text: str) -> None:
         at = 0
@@ -135,11 +146,14 @@ class MarkdownStream:
                 self._begin(is_whole=True)
                 self._end_line()
                 return at
-            is_run = len(self._head) >= _LONG_RUN and char == self._head[-1]
             self._raw_head += char
-            self._head = (self._head + char).expandtabs(4)
-            if char not in " \t" and not is_run and self._begin(is_whole=False):
+            self._head += " " * (4 - len(self._head) % 4) if char == "\t" else char
+            if char in " \t" or (len(self._head) < self._next_look and char in self._head[-_LONG_HEAD:-1]):
+                continue
+            if self._begin(is_whole=False):
                 return at
+            if len(self._head) > _LONG_HEAD:
+                self._next_look = len(self._head) * 5 // 4
         return at
 
     def _begin(self, *, is_whole: bool) -> bool:
@@ -147,8 +161,11 @@ class MarkdownStream:
         line = Reader(self._containers, self._leaf, self._head, is_whole=is_whole).read()
         if line is None:
             return False
+        if line.kind != "delimiter":
+            self._settle_head()
         raw = self._raw_head
         self._head = self._raw_head = ""
+        self._next_look = 0
         if line.kind == "in fence" and not self._containers and not self._fence_indent:
             line.content = raw
         self._line = line
@@ -160,7 +177,7 @@ class MarkdownStream:
         kind = self._kind
         is_head = kind == "paragraph" and self._is_one_line
         wants = self._flow is not None and not self._kind and self._flow.inline.has_brackets
-        return Leaf(kind, self._fence, self._fence_indent, self._text if is_head else None, wants)
+        return Leaf(kind, self._fence, self._fence_indent, self._text if is_head else None, wants, self._definitions)
 
     def _begin_blank(self, line: Line) -> None:
         if self._kind == "code":
@@ -179,8 +196,18 @@ class MarkdownStream:
         self._kind = "paragraph"
         self._text, self._is_one_line = "", True
         self._start_row()
-        self._flow = Flow(self._rows, self._prefix, self._definitions)
+        if line.content.startswith("|"):
+            self._first = self._prefix()
+        else:
+            self._flow = Flow(self._rows, self._prefix, self._definitions)
         self._content(line.content)
+
+    def _settle_head(self) -> None:
+        """The line that might have been the head of a table is a paragraph."""
+        if self._kind == "paragraph" and self._flow is None:
+            first = iter([self._first])
+            self._flow = Flow(self._rows, lambda: next(first, None) or self._prefix(), self._definitions)
+            self._flow.feed(self._text)
 
     def _begin_continuation(self, line: Line) -> None:
         assert self._flow is not None
@@ -229,6 +256,19 @@ class MarkdownStream:
     def _begin_end_of_fence(self, _line: Line) -> None:
         self._kind = ""
 
+    def _begin_math(self, line: Line) -> None:
+        self._open(line)
+        self._kind = "math"
+        self._fence, self._fence_indent = line.fence, line.indent
+        self._code = Highlighter("")
+        self._draw_leads()
+        self._begin_code_line(line.content)
+
+    def _begin_in_math(self, line: Line) -> None:
+        self._text = ""
+        self._begin_code_line("")
+        self._content(line.content)
+
     def _begin_code(self, line: Line) -> None:
         if self._kind == "code" and not line.opened and line.matched == len(self._containers):
             for _ in range(self._blank_code_lines):
@@ -243,13 +283,14 @@ class MarkdownStream:
         self._begin_code_line(line.content)
 
     def _begin_delimiter(self, line: Line) -> None:
-        assert self._flow is not None
         flow, head = self._flow, self._text
         prefix = sum(most_columns(piece.text) for piece in self._hanging())
         self._table = Table(head, line.content, max(1, self._rows.width - prefix), self._definitions)
         self._kind = "table"
         rows = self._table.head()
-        if flow.is_on_one_row:
+        if flow is None:
+            first = self._first
+        elif flow.is_on_one_row:
             flow.retract()
             first = flow.prefix
         else:
@@ -272,9 +313,10 @@ class MarkdownStream:
 
     def _begin_definition(self, line: Line) -> None:
         self._open(line)
-        found = definition(line.content)
+        found = self._definitions.read(line.content)
         assert found is not None
-        self._define(*found)
+        if self._define(line.content, *found):
+            self._show_definition(line.content)
 
     # The rest of a line -----------------------------------------------------------------------------------------------
 
@@ -282,10 +324,12 @@ class MarkdownStream:
         line, flow = self._line, self._flow
         assert line is not None
         if line.kind in ("paragraph", "continuation"):
-            assert flow is not None
             if self._is_one_line:
                 self._text += text
-            flow.feed(text)
+            if flow is None:
+                self._preview(self._first)
+            else:
+                flow.feed(text)
         elif line.kind == "heading":
             assert flow is not None
             text = self._held + text
@@ -295,12 +339,15 @@ class MarkdownStream:
             if cut:
                 self._before = text[cut - 1]
                 flow.feed(text[:cut])
-        elif line.kind in ("in fence", "code"):
+        elif line.kind in ("in fence", "code", "in math"):
             assert self._code_line is not None
             self._code_line.feed(text)
-        elif line.kind == "table":
+            if line.kind == "in math":
+                self._text = (self._text + text)[-_LONG_HEAD:]
+        else:
+            assert line.kind == "table"
             self._text += text
-            self._preview()
+            self._preview(self._hanging())
 
     def _end_line(self) -> None:
         line, self._line = self._line, None
@@ -310,27 +357,24 @@ class MarkdownStream:
             assert flow is not None
             flow.end()
             self._kind = ""
-        elif line.kind in ("in fence", "code"):
+        elif line.kind in ("in fence", "code", "math", "in math"):
             self._end_code_line()
+            if line.kind == "in math" and self._text.rstrip().endswith(self._fence):
+                self._kind = ""
         elif line.kind == "table":
             self._end_table_line()
         elif line.kind in ("rule", "fence", "delimiter"):
             pass
-        elif line.kind == "paragraph":
-            assert flow is not None
-            found = definition(self._text) if self._text.startswith("[") else None
-            if found and flow.is_on_one_row:
-                # It was shown as it came, and turns out to be no text.
-                flow.retract()
-                self._flow, self._kind = None, ""
-                self._has_row = False
-                self._define(*found)
+        elif line.kind == "paragraph" and flow is not None:
+            found = self._definitions.read(self._text) if self._text.startswith("[") else None
+            if found:
+                self._end_definition(flow, *found)
 
-    def _preview(self) -> None:
+    def _preview(self, prefix: list[Piece]) -> None:
         """Show as much of a table's line as fits on the row, as it comes."""
-        prefix = self._hanging()
         room = self._rows.width - sum(most_columns(piece.text) for piece in prefix) - 1
-        self._rows.show([*prefix, Piece(self._text[: fitting(self._text, max(0, room))], 0)])
+        text = self._text.expandtabs(1)
+        self._rows.show([*prefix, Piece(text[: fitting(text, max(0, room))], 0)])
 
     def _end_table_line(self) -> None:
         assert self._table is not None
@@ -351,13 +395,44 @@ class MarkdownStream:
         self._code_line.end()
         self._code_line = None
 
-    def _define(self, label: str, address: str) -> None:
-        if label in self._definitions:
-            return
-        self._definitions[label] = address
+    def _define(self, line: str, label: str, address: str) -> bool:
+        """Remember what a line defines. Whether it is to be shown: text that cannot be changed any more refers to it."""
+        if not self._definitions.define(line, label, address):
+            return False
         if self._flow is not None and self._has_row:
             self._flow.inline.look_again()
             self._flow.show()
+        if not self._definitions.is_missed(label):
+            return False
+        self._definitions.shown(label)
+        return True
+
+    def _end_definition(self, flow: Flow, label: str, address: str) -> None:
+        """A line, which was shown as it came, turns out to be no text."""
+        self._flow, self._kind = None, ""
+        if not flow.is_on_one_row:
+            flow.end()
+            self._define(self._text, label, address)
+            self._definitions.shown(label)
+            return
+        flow.retract()
+        self._has_row = False
+        self._has_output = not self._follows_nothing
+        if self._define(self._text, label, address):
+            self._show_definition(self._text)
+
+    def _show_definition(self, line: str) -> None:
+        """Show a definition as it was typed."""
+        self._start_row()
+        prefix = self._prefix()
+        while line:
+            room = self._rows.width - sum(most_columns(piece.text) for piece in prefix)
+            taken = max(1, fitting(line, max(1, room)))
+            self._rows.show([*prefix, Piece(line[:taken], FAINT)])
+            line = line[taken:]
+            if line:
+                self._rows.end()
+                prefix = self._hanging()
 
     # Containers and rows ----------------------------------------------------------------------------------------------
 
@@ -386,12 +461,10 @@ class MarkdownStream:
             kind.number = last.number + 1
         self._lists[depth] = kind
         level = sum(isinstance(one, Item) and one.lead in _BULLETS for one in self._containers)
-        if item.box:
-            item.lead = item.box
-        elif kind.marker in ".)":
-            item.lead = f"{kind.number}{kind.marker} "
+        if kind.marker in ".)":
+            item.lead = f"{kind.number}{kind.marker} {item.box}"
         else:
-            item.lead = _BULLETS[min(level, len(_BULLETS) - 1)]
+            item.lead = item.box or _BULLETS[min(level, len(_BULLETS) - 1)]
 
     def _close_containers(self, count: int) -> None:
         """End the innermost block, and all containers but the first `count`."""
@@ -417,7 +490,9 @@ class MarkdownStream:
         """Go to a row on which nothing stands, behind a blank one if there was a blank line."""
         if self._has_row:
             self._rows.end()
+        self._follows_nothing = not self._has_output
         if self._is_blank_wanted and self._has_output:
+            self._follows_nothing = True
             bars = "".join(piece.text for piece in self._hanging(self._blank_depth)).rstrip()
             self._rows.show([Piece(bars, FAINT)] if bars else [])
             self._rows.end()

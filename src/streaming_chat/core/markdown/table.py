@@ -1,17 +1,19 @@
 """Rows of a table, aligned in columns whose widths are settled by its first two lines.
 
 Rows are shown when they are whole, and nothing above them can be changed, so the widths cannot depend on what comes. They
-are taken from the heads and from the dashes, which many models write as wide as the column; what is left of the row goes to
-the last column, and a cell that is too wide is broken inside. Where columns would be too narrow, each line becomes a list.
+are taken from the heads and from the dashes, which many models write as wide as the column, or shared out; what is left of
+the row goes to the last column, and a cell that is too wide is broken inside. Where columns would be too narrow, each line
+becomes a list.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from streaming_chat.core.markdown.inline import Inline
+from streaming_chat.core.markdown.links import Definitions
 from streaming_chat.core.markdown.rows import Piece
 from streaming_chat.core.markdown.style import FAINT, STRONG
 from streaming_chat.core.markdown.widths import aligned_columns, fitting, most_columns
@@ -20,8 +22,11 @@ _DELIMITER: Final = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \
 _PIPE: Final = re.compile(r"(?<!\\)\|")
 _BETWEEN: Final = " │ "
 _NARROWEST: Final = 6
-#: Columns that a cell gets beyond its head, where the dashes say nothing.
-_USUAL: Final = 16
+#: What a column gets of a wide row at most, and of a narrow one at least, where the dashes say nothing.
+_USUAL_MOST: Final = 32
+_USUAL_LEAST: Final = 16
+#: Heads of columns that hold a number, mostly.
+_NUMBERED: Final = frozenset({"#", "№", "no", "no.", "nr", "nr.", "id"})
 
 
 def cells_of(line: str) -> list[str]:
@@ -44,7 +49,7 @@ def is_delimiter(line: str, head: str) -> bool:
 class Table:
     """One table: `rows` are the rows of the screen that a line becomes."""
 
-    def __init__(self, head: str, delimiter: str, width: int, definitions: Mapping[str, str]) -> None:
+    def __init__(self, head: str, delimiter: str, width: int, definitions: Definitions) -> None:
         self._definitions = definitions
         marks = cells_of(delimiter)
         # With the blank at each side of the cells that models write as wide as the column.
@@ -82,8 +87,13 @@ class Table:
         if room < _NARROWEST * count:
             return []
         heads = [max(1, _columns(head)) for head in self._heads]
+        usual = max(_USUAL_LEAST, min(_USUAL_MOST, room // count))
         says_width = any(dash > head for dash, head in zip(dashes, heads, strict=True))
-        wanted = [max(head, dash if says_width else _USUAL) for head, dash in zip(heads, dashes, strict=True)]
+        names = ["".join(piece.text for piece in head).casefold() for head in self._heads]
+        wanted = [
+            max(head, dash if says_width else _NARROWEST if name in _NUMBERED else usual)
+            for head, dash, name in zip(heads, dashes, names, strict=True)
+        ]
         if not self._aligned[-1][1]:
             # The last column is closed by nothing: it may as well have the rest of the row.
             wanted[-1] = max(wanted[-1], room)
