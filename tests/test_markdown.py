@@ -118,7 +118,7 @@ def test_what_is_well_formed_looks_as_it_should(width: int, markdown: str) -> No
         ("[a]: /u\n\n[a]", ["a (/u)"]),
         ("text\n\n[a]: /u\n\n[a]", ["text", "", "a (/u)"]),
         ("[a]: /u\n\nend", ["end", "", "[a]: /u"]),
-        ("See [1].\n\nEnd.\n\n[1]: /u 'x'\n[2]: /v", ["See [1].", "", "End.", "", "[1]: /u 'x'", "", "[2]: /v"]),
+        ("See [1].\n\nEnd.\n\n[1]: /u 'x'\n[2]: /v", ["See [1].", "", "End.", "", "[1]: /u 'x'", "[2]: /v"]),
         ("See [1] and [1].\n> [1]: /u", ["See [1] and [1].", "│ [1]: /u"]),
         ("[a]\n[a]: /u\n\n> x\n\n[a]: /u/" + "v" * 90, ["[a] [a]: /u", "", "│ x", "", "[a]:", "/u/" + "v" * 77, "v" * 13]),
         ("[a]: /u\n[a]: /v\n\n[a]", ["a (/u)"]),
@@ -141,6 +141,31 @@ def test_what_is_well_formed_looks_as_it_should(width: int, markdown: str) -> No
         (f"- | {'b ' * 50}\n  c", ["• | " + "b " * 37 + "b", "  " + "b " * 12 + "c"]),
         (f"| {'b ' * 50}", ["| " + "b " * 38 + "b", "b " * 10 + "b"]),
         ("a ~~~b~~", ["a ~b"]),
+        # Dashes of one length say nothing of a width; words in cells go down whole; heads are broken last.
+        (
+            "| # | Name | About |\n| --- | --- | --- |\n| 1 | Configuration manager | x |",
+            [
+                f"#      │ {'Name':24} │ About",
+                "─" * 7 + "┼" + "─" * 26 + "┼" + "─" * 6,
+                f"1      │ {'Configuration manager':24} │ x",
+            ],
+        ),
+        (
+            "| A | B | C |\n|--|--|--|\n| x | y | 一二三四五、六七八九十、WebAssembly |",
+            [
+                f"{'A':24} │ {'B':24} │ C",
+                "─" * 25 + "┼" + "─" * 26 + "┼" + "─" * 4,
+                f"{'x':24} │ {'y':24} │ 一二三四五、六七八九十、",
+                f"{'':24} │ {'':24} │ WebAssembly",
+            ],
+        ),
+        ("1. a\n[^1]: b\n> c\n[^2]: d", ["1. a", "[^1]: b", "│ c", "[^2]: d"]),
+        (
+            "Set **$HOME** and **$PATH** now, $100 *per* item, 200$ *total*.",
+            ["Set $HOME and $PATH now, $100 per item, 200$ total."],
+        ),
+        ("**https://x.org**は *a*", ["https://x.orgは a"]),
+        ("|x| is " + "so " * 60, ["|x| is" + " so" * 24, "so" + " so" * 26, "so" + " so" * 8]),
         ("", []),
     ],
 )
@@ -159,11 +184,35 @@ def test_the_rows_of(markdown: str, shown: list[str]) -> None:
         ("it`s a lone backtick here", ["it`s a lone backtick", "here"]),
         ("**注意：**这里是一个很长的段落", ["**注意：**这里是一个", "很长的段落"]),
         ("**so bold that it is long**", ["so bold that it is", "long"]),
+        # What is usual is kept.
+        ("(**so bold that it is long**)", ["(so bold that it is", "long)"]),
+        ("这被称为**泛化误差的上界估计**的。", ["这被称为泛化误差的上", "界估计的。"]),
+        ("这被称为的这被称为`error`的", ["这被称为的这被称为", "error的"]),
+        ("这被称为的这被称为**Rust**的", ["这被称为的这被称为", "Rust的"]),
     ],
 )
 def test_a_guess_that_is_rarely_right_is_not_carried_over_the_edge(markdown: str, shown: list[str]) -> None:
     assert rows(written(markdown, 20), 20) == shown
     assert rows(written(markdown, 20, pieces=list(markdown)), 20) == shown
+
+
+def test_a_table_has_the_width_of_the_terminal_as_it_is_now() -> None:
+    stream = MarkdownStream(80)
+    wide = stream.feed("| Name | About |\n|---|---|\n| a | " + "word " * 20 + "|\n")
+    stream.width = 40
+    narrow = stream.feed("| b | " + "word " * 20 + "|\n") + stream.finish()
+    assert max(map(len, rows(wide, 80))) > 40
+    assert max(map(len, rows(narrow, 40))) <= 40
+    assert len(rows(narrow, 80)) == len(rows(narrow, 40))
+
+
+def test_what_may_be_a_head_is_a_text_when_the_terminal_becomes_narrower() -> None:
+    stream = MarkdownStream(40)
+    first = stream.feed("|x| is the absolute value of x")
+    stream.width = 20
+    second = stream.feed(", that is how large it is.") + stream.finish()
+    assert rows(first, 40) == ["|x| is the absolute value of x"]
+    assert [row for row in rows(second, 20) if row] == [", that is how large", "it is."]
 
 
 # The cut --------------------------------------------------------------------------------------------------------------

@@ -188,7 +188,7 @@ class Reader:
                     continue
             if may_continue and rest[0] == "|" and goes_on:
                 return Line("paragraph", rest, matched)  # Most likely a table: its head has to stand on a row of its own.
-            if may_continue and rest[0] == "[" and goes_on and indent < _CODE_INDENT:
+            if may_continue and rest[0] == "[" and indent < _CODE_INDENT:
                 if _NOTE_SO_FAR.fullmatch(rest) and not self._is_whole:
                     return None
                 if _NOTE.match(rest):

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from streaming_chat.core.markdown.style import EMPHASIS, STRIKE, STRONG
+from streaming_chat.core.markdown.widths import is_wide
 
 #: A run further down in the stack than this many is not looked at again: nobody nests so deeply, and time stays linear.
 _DEEPEST: Final = 100
@@ -78,7 +79,11 @@ class Run:
         punctuation_before, punctuation_after = _is_punctuation(before), _is_punctuation(after)
         left_flanking = not blank_after and (not punctuation_after or blank_before or punctuation_before)
         right_flanking = not blank_before and (not punctuation_before or blank_after or punctuation_after)
-        self.is_inside_word = left_flanking and right_flanking and not (punctuation_before or punctuation_after)
+        #: Inside a word it rarely is markup; between characters of which each is a word, it is.
+        is_between_words = is_wide(before) or is_wide(after)
+        self.is_inside_word = (
+            left_flanking and right_flanking and not (punctuation_before or punctuation_after or is_between_words)
+        )
         if char == "_":
             self.can_open = left_flanking and (not right_flanking or punctuation_before)
             self.can_close = right_flanking and (not left_flanking or punctuation_after)

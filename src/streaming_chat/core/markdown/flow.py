@@ -6,21 +6,13 @@ that does not fit moves down whole; one that is longer than a row is broken at t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Final
 
 from streaming_chat.core.markdown.atoms import BREAK, Atom
 from streaming_chat.core.markdown.inline import Inline
 from streaming_chat.core.markdown.links import Definitions
 from streaming_chat.core.markdown.rows import Piece, RowWriter
-from streaming_chat.core.markdown.widths import WIDE, char_columns, has_marks, is_extension, is_mark, most_columns
-
-_WIDE: Final = re.compile(f"[{WIDE}]")
-#: What no row begins with, and what none ends with.
-_NOT_FIRST: Final = frozenset("、。，．！？：；…）」』】〉》”’%!?,.:;)]}ー々\u200d\ufe0f\u20e3")
-_NOT_LAST: Final = frozenset("（「『【〈《“‘([{\u200d")
-_FLAG_LETTERS: Final = ("\U0001f1e6", "\U0001f1ff")
+from streaming_chat.core.markdown.widths import char_columns, has_marks, is_extension, is_mark, may_part, most_columns
 
 
 class Flow:
@@ -166,6 +158,7 @@ class Flow:
         found = (-1, 0)
         columns = marks = 0
         before: Atom | None = None
+        opening = -1
         for index, atom in enumerate(atoms):
             if columns > limit - marks:
                 break
@@ -177,11 +170,14 @@ class Flow:
                         break
                     found = (index, 1)
             elif text:
-                if before is not None and columns and _may_part(before.text[-1], text[0]):
+                if before is not None and columns and may_part(before.text[-1], text[0]):
                     if most is not None and atom.place > most:
                         break
-                    found = (index, 0)
-                before = atom
+                    # What opens something goes with it.
+                    found = (index if opening < 0 else opening, 0)
+                before, opening = atom, -1
+            elif opening < 0 and self.inline.opens(atom):
+                opening = index
             if text == " " and not columns:
                 continue
             columns += most_columns(text) if index == self._begun else atom.columns
@@ -253,12 +249,3 @@ class Flow:
 
 def _columns(pieces: list[Piece]) -> int:
     return sum(most_columns(piece.text) for piece in pieces)
-
-
-def _may_part(last: str, first: str) -> bool:
-    """Whether a row may end with one character and the next begin with the other, without a blank between."""
-    if not (_WIDE.match(last) or _WIDE.match(first)) or first in _NOT_FIRST or last in _NOT_LAST:
-        return False
-    if is_extension(first):
-        return False
-    return not (_FLAG_LETTERS[0] <= first <= _FLAG_LETTERS[1] and _FLAG_LETTERS[0] <= last <= _FLAG_LETTERS[1])

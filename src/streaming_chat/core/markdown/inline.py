@@ -21,7 +21,7 @@ from streaming_chat.core.markdown.emphasis import Counts, Run
 from streaming_chat.core.markdown.links import LABEL, Definitions, Tail, character_of, is_safe
 from streaming_chat.core.markdown.state import Bracket, State
 from streaming_chat.core.markdown.style import CODE, FAINT
-from streaming_chat.core.markdown.widths import WIDE, fitting, most_columns
+from streaming_chat.core.markdown.widths import WIDE, fitting, is_wide, most_columns
 
 _PLAIN: Final = re.compile(rf"[^\s\\`*_~\[\]!<&${WIDE}]+|[{WIDE}]")
 #: While an entity may end at the next character.
@@ -36,7 +36,9 @@ _VERBATIM: Final = re.compile(rf"[^\s{WIDE}]+|[{WIDE}]")
 #: What may be markup.
 _SPECIAL: Final = re.compile(r"[\\`*_~\[\]!&$]")
 #: In an address that stands in the text, delimiters before these are of it.
-_GOES_ON_IN_URL: Final = re.compile(r"[\w/=&%+#@-]")
+_GOES_ON_IN_URL: Final = re.compile(r"[A-Za-z0-9_/=&%+#@-]")
+#: In what stands between two `$`: words, and no command of TeX.
+_PROSE: Final = re.compile(r"[^\\]*[A-Za-z]{4}[^\\]*")
 _HARD_BREAK: Final = re.compile(r" {2,}\n")
 _PUNCTUATION: Final = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _AUTOLINK: Final = re.compile(
@@ -165,7 +167,7 @@ class Inline:
         code = self._state.code_place
         if self._state.code == 1 and atoms and 0 <= code <= atoms[-1].place:
             before, after = self._source[code - 1 : code], self._source[code + 1 : min(code + 2, self._done)]
-            if after.isspace() or before.isalnum():
+            if after.isspace() or (before.isalnum() and not is_wide(before)):
                 places.append(code)
         for place in places:
             found = _RUN.match(self._source, place)
@@ -178,8 +180,13 @@ class Inline:
         """Whether the `*` at `place` look like those of `f(*args, **kwargs)` and `src/**/*.py`."""
         before, after = self._source[max(0, place - 2) : place], self._source[place + length : self._done]
         word = after.split(maxsplit=1)[0] if after else ""
-        is_call = before[-1:] == "(" and before[0] != "("
-        return is_call or before[-1:] in ("/", ",", "=") or after[:1] in ("/", ".") or word.count(")") > word.count("(")
+        is_call = before[-1:] == "(" and before[:1].isidentifier()
+        return is_call or before[-1:] in ("/", ",") or after[:1] in ("/", ".") or word.count(")") > word.count("(")
+
+    def opens(self, atom: Atom) -> bool:
+        """Whether an atom of which nothing is seen is the beginning of something."""
+        state = self._state
+        return bool(atom.run and atom.run.waits) or (state.code > 0 and atom.place == state.code_place)
 
     def make_bracket_text(self, place: int) -> None:
         """The `[` at this place is text, whatever comes."""
@@ -642,7 +649,7 @@ class Inline:
             if self._holds(at + 1):
                 return False
             following = source[at + 1 : at + 2]
-            if not following.isdigit() and following != "$":
+            if not (following.isalnum() or following == "$" or _PROSE.fullmatch(source, begin + 1, at)):
                 self._leave_as_it_is(begin, at + 1)
             math["$"] = at
         elif not before.isalnum():

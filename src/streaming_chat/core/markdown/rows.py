@@ -57,6 +57,9 @@ class RowWriter:
             shown[same:] = row[same:]
             return
         if same < len(shown):
+            if _is_cut_otherwise(shown[same:], row[same:]):
+                shown[same:] = row[same:]
+                return
             same = self._go_back(same, row)
         self._write(row[same:])
         shown.extend(row[same:])
@@ -109,6 +112,12 @@ class RowWriter:
             self._out.append(f"\x1b[{len(rest)}D{_ERASE}")
         del self._shown[same:]
         return same
+
+
+def _is_cut_otherwise(shown: Sequence[Piece], pieces: Sequence[Piece]) -> bool:
+    """Whether both are the same text in one style."""
+    looks = {piece[1:] for piece in (*shown, *pieces)}
+    return len(looks) == 1 and "".join(piece.text for piece in shown) == "".join(piece.text for piece in pieces)
 
 
 def _goes_on(shown: Piece, piece: Piece) -> bool:

@@ -22,6 +22,8 @@ _BAR: Final = "│ "
 _CLOSING: Final = re.compile(r"(?<=\s)#*\s*$")
 #: A beginning of a line that is longer is not looked at for every character, so that time stays linear.
 _LONG_HEAD: Final = 64
+#: A text that begins with a bar, as `|x|` does, is no head of a table when it is longer than this, or than two rows.
+_LONGEST_HEAD: Final = 160
 
 
 class MarkdownStream:
@@ -46,8 +48,12 @@ class MarkdownStream:
         # The block in the innermost container.
         self._kind = ""
         self._flow: Flow | None = None
-        self._text = ""  # Of a paragraph's only line, or a table's; the end of a formula's.
+        self._parts: list[str] = []  # Of a paragraph's only line, or a table's.
+        self._size = 0
         self._is_one_line = False
+        self._is_row_full = False  # As much of such a line is shown as the row takes.
+        self._tail = ""  # The end of a formula's line.
+        self._has_sources = False  # The line before this one is a definition that is shown.
         self._first: list[Piece] = []  # What stands before a line that may be the head of a table.
         self._held, self._before = "", " "  # Of a heading: what may close it, and the character before that.
         self._table: Table | None = None
@@ -74,7 +80,9 @@ class MarkdownStream:
             return
         if self._code_line is not None:
             self._code_line.lose_place()
-        elif (
+        if columns < self._rows.width:
+            self._settle_head()
+        if (
             columns < self._rows.width
             and self._flow is not None
             and self._has_row
@@ -83,6 +91,8 @@ class MarkdownStream:
             # A terminal that becomes narrower wraps the row: where it begins is not known any more.
             self._flow.break_row()
         self._rows.width = columns
+        if self._table is not None:
+            self._table.resize(self._room(self._hanging()))
 
     @property
     def row(self) -> str:
@@ -163,6 +173,7 @@ class MarkdownStream:
             return False
         if line.kind != "delimiter":
             self._settle_head()
+        self._has_sources = self._has_sources and line.content.startswith("[")
         raw = self._raw_head
         self._head = self._raw_head = ""
         self._next_look = 0
@@ -194,7 +205,8 @@ class MarkdownStream:
     def _begin_paragraph(self, line: Line) -> None:
         self._open(line)
         self._kind = "paragraph"
-        self._text, self._is_one_line = "", True
+        self._start_line()
+        self._is_one_line = True
         self._start_row()
         if line.content.startswith("|"):
             self._first = self._prefix()
@@ -208,6 +220,20 @@ class MarkdownStream:
             first = iter([self._first])
             self._flow = Flow(self._rows, lambda: next(first, None) or self._prefix(), self._definitions)
             self._flow.feed(self._text)
+            if self._line is not None and self._line.kind == "paragraph":
+                self._is_one_line = False
+
+    def _start_line(self) -> None:
+        """The text of a line that may have to be understood as a whole begins."""
+        self._parts.clear()
+        self._size = 0
+        self._is_row_full = False
+
+    @property
+    def _text(self) -> str:
+        """The text of that line."""
+        self._parts[:] = ["".join(self._parts)]
+        return self._parts[0]
 
     def _begin_continuation(self, line: Line) -> None:
         assert self._flow is not None
@@ -233,8 +259,7 @@ class MarkdownStream:
         self._open(line)
         self._start_row()
         prefix = self._prefix()
-        room = self._rows.width - sum(most_columns(piece.text) for piece in prefix)
-        self._rows.show([*prefix, Piece("─" * max(1, min(room, 40)), FAINT)])
+        self._rows.show([*prefix, Piece("─" * min(self._room(prefix), 40), FAINT)])
 
     def _begin_fence(self, line: Line) -> None:
         self._open(line)
@@ -245,8 +270,7 @@ class MarkdownStream:
         if language:
             self._start_row()
             prefix = self._prefix()
-            room = self._rows.width - sum(most_columns(piece.text) for piece in prefix)
-            self._rows.show([*prefix, Piece(language[: fitting(language, max(1, room))], FAINT)])
+            self._rows.show([*prefix, Piece(language[: fitting(language, self._room(prefix))], FAINT)])
         else:
             self._draw_leads()
 
@@ -265,7 +289,7 @@ class MarkdownStream:
         self._begin_code_line(line.content)
 
     def _begin_in_math(self, line: Line) -> None:
-        self._text = ""
+        self._tail = ""
         self._begin_code_line("")
         self._content(line.content)
 
@@ -284,8 +308,7 @@ class MarkdownStream:
 
     def _begin_delimiter(self, line: Line) -> None:
         flow, head = self._flow, self._text
-        prefix = sum(most_columns(piece.text) for piece in self._hanging())
-        self._table = Table(head, line.content, max(1, self._rows.width - prefix), self._definitions)
+        self._table = Table(head, line.content, self._room(self._hanging()), self._definitions)
         self._kind = "table"
         rows = self._table.head()
         if flow is None:
@@ -307,7 +330,7 @@ class MarkdownStream:
             self._has_row = False
 
     def _begin_table(self, line: Line) -> None:
-        self._text = ""
+        self._start_line()
         self._start_row()
         self._content(line.content)
 
@@ -325,11 +348,14 @@ class MarkdownStream:
         assert line is not None
         if line.kind in ("paragraph", "continuation"):
             if self._is_one_line:
-                self._text += text
-            if flow is None:
-                self._preview(self._first)
-            else:
+                self._parts.append(text)
+                self._size += len(text)
+            if flow is not None:
                 flow.feed(text)
+            elif self._size > max(_LONGEST_HEAD, 2 * self._rows.width):
+                self._settle_head()
+            else:
+                self._preview(self._first)
         elif line.kind == "heading":
             assert flow is not None
             text = self._held + text
@@ -343,10 +369,10 @@ class MarkdownStream:
             assert self._code_line is not None
             self._code_line.feed(text)
             if line.kind == "in math":
-                self._text = (self._text + text)[-_LONG_HEAD:]
+                self._tail = (self._tail + text)[-_LONG_HEAD:]
         else:
             assert line.kind == "table"
-            self._text += text
+            self._parts.append(text)
             self._preview(self._hanging())
 
     def _end_line(self) -> None:
@@ -359,22 +385,25 @@ class MarkdownStream:
             self._kind = ""
         elif line.kind in ("in fence", "code", "math", "in math"):
             self._end_code_line()
-            if line.kind == "in math" and self._text.rstrip().endswith(self._fence):
+            if line.kind == "in math" and self._tail.rstrip().endswith(self._fence):
                 self._kind = ""
         elif line.kind == "table":
             self._end_table_line()
         elif line.kind in ("rule", "fence", "delimiter"):
             pass
-        elif line.kind == "paragraph" and flow is not None:
-            found = self._definitions.read(self._text) if self._text.startswith("[") else None
+        elif line.kind == "paragraph" and flow is not None and self._is_one_line:
+            text = self._text
+            found = self._definitions.read(text) if text.startswith("[") else None
             if found:
                 self._end_definition(flow, *found)
 
     def _preview(self, prefix: list[Piece]) -> None:
         """Show as much of a table's line as fits on the row, as it comes."""
-        room = self._rows.width - sum(most_columns(piece.text) for piece in prefix) - 1
-        text = self._text.expandtabs(1)
-        self._rows.show([*prefix, Piece(text[: fitting(text, max(0, room))], 0)])
+        if not self._is_row_full:
+            text = self._text.expandtabs(1)
+            taken = fitting(text, max(0, self._room(prefix) - 1))
+            self._is_row_full = taken < len(text)
+            self._rows.show([*prefix, Piece(text[:taken], 0)])
 
     def _end_table_line(self) -> None:
         assert self._table is not None
@@ -402,7 +431,7 @@ class MarkdownStream:
         if self._flow is not None and self._has_row:
             self._flow.inline.look_again()
             self._flow.show()
-        if not self._definitions.is_missed(label):
+        if not (self._has_sources or self._definitions.is_missed(label)):
             return False
         self._definitions.shown(label)
         return True
@@ -423,11 +452,11 @@ class MarkdownStream:
 
     def _show_definition(self, line: str) -> None:
         """Show a definition as it was typed."""
+        self._has_sources = True
         self._start_row()
         prefix = self._prefix()
         while line:
-            room = self._rows.width - sum(most_columns(piece.text) for piece in prefix)
-            taken = max(1, fitting(line, max(1, room)))
+            taken = max(1, fitting(line, self._room(prefix)))
             self._rows.show([*prefix, Piece(line[:taken], FAINT)])
             line = line[taken:]
             if line:
@@ -523,6 +552,10 @@ class MarkdownStream:
         """What stands before a row that is not the first one in the containers, or in the first `depth` of them."""
         containers = self._containers[:depth]
         return self._margin("".join(_BAR if isinstance(one, Quote) else " " * most_columns(one.lead) for one in containers))
+
+    def _room(self, prefix: list[Piece]) -> int:
+        """The columns behind `prefix`."""
+        return max(1, self._rows.width - sum(most_columns(piece.text) for piece in prefix))
 
     def _margin(self, text: str) -> list[Piece]:
         """What stands before a row: of deep nesting only as much as leaves half of the row to the text."""

@@ -16,7 +16,7 @@ from streaming_chat.core.markdown.inline import Inline
 from streaming_chat.core.markdown.links import Definitions
 from streaming_chat.core.markdown.rows import Piece
 from streaming_chat.core.markdown.style import FAINT, STRONG
-from streaming_chat.core.markdown.widths import aligned_columns, fitting, most_columns
+from streaming_chat.core.markdown.widths import aligned_columns, fitting, may_part, most_columns
 
 _DELIMITER: Final = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*")
 _PIPE: Final = re.compile(r"(?<!\\)\|")
@@ -25,6 +25,8 @@ _NARROWEST: Final = 6
 #: What a column gets of a wide row at most, and of a narrow one at least, where the dashes say nothing.
 _USUAL_MOST: Final = 32
 _USUAL_LEAST: Final = 16
+#: Dashes that say nothing of a width: as many as stand in every example.
+_STOCK: Final = 5
 #: Heads of columns that hold a number, mostly.
 _NUMBERED: Final = frozenset({"#", "№", "no", "no.", "nr", "nr.", "id"})
 
@@ -54,10 +56,15 @@ class Table:
         marks = cells_of(delimiter)
         # With the blank at each side of the cells that models write as wide as the column.
         dashes = [len(part) - 2 for part in _PIPE.split(delimiter.strip().removeprefix("|")) if part.strip()]
+        self._dashes = dashes
         self._heads = [self._cell(cell, STRONG) for cell in cells_of(head)]
         self._aligned = [(mark.startswith(":"), mark.endswith(":")) for mark in marks]
-        self._widths = self._shared(width, dashes)
+        self.resize(width)
+
+    def resize(self, width: int) -> None:
+        """The rows to come have so many columns."""
         self._width = width
+        self._widths = self._shared(width)
 
     def head(self) -> list[list[Piece]]:
         """The row of the heads, and the rule below it."""
@@ -80,7 +87,7 @@ class Table:
         inline.end()
         return [Piece(atom.text, atom.style, atom.address) for atom in inline.atoms if atom.text]
 
-    def _shared(self, width: int, dashes: Sequence[int]) -> list[int]:
+    def _shared(self, width: int) -> list[int]:
         """The width of each column; none when they would be too narrow."""
         count = len(self._heads)
         room = width - len(_BETWEEN) * (count - 1)
@@ -88,19 +95,21 @@ class Table:
             return []
         heads = [max(1, _columns(head)) for head in self._heads]
         usual = max(_USUAL_LEAST, min(_USUAL_MOST, room // count))
-        says_width = any(dash > head for dash, head in zip(dashes, heads, strict=True))
+        # Dashes of one length are a habit.
+        is_habit = max(self._dashes) <= _STOCK or (count > 1 and len(set(self._dashes)) == 1)
+        says_width = not is_habit and any(dash > head for dash, head in zip(self._dashes, heads, strict=True))
         names = ["".join(piece.text for piece in head).casefold() for head in self._heads]
         wanted = [
             max(head, dash if says_width else _NARROWEST if name in _NUMBERED else usual)
-            for head, dash, name in zip(heads, dashes, names, strict=True)
+            for head, dash, name in zip(heads, self._dashes, names, strict=True)
         ]
         if not self._aligned[-1][1]:
             # The last column is closed by nothing: it may as well have the rest of the row.
             wanted[-1] = max(wanted[-1], room)
         while sum(wanted) > room:
-            widest = max(range(count), key=wanted.__getitem__)
-            others = sorted(wanted)[-2] if count > 1 else 0
-            wanted[widest] = max(_NARROWEST, min(wanted[widest] - 1, max(others, wanted[widest] - (sum(wanted) - room))))
+            # Heads are broken last.
+            widest = max(range(count), key=lambda place: (wanted[place] > max(heads[place], _NARROWEST), wanted[place]))
+            wanted[widest] -= 1
         return wanted
 
     def _laid_out(self, cells: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
@@ -173,6 +182,8 @@ def _broken(cell: Sequence[Piece], width: int) -> list[list[Piece]]:
                 lines[-1].append(Piece(" ", piece.style))
                 columns += 1
         else:
+            if word and may_part(word[-1].text[-1], piece.text[0]):
+                place_word()
             word.append(piece)
     place_word()
     return [_stripped(line) for line in lines if line] or [[]]

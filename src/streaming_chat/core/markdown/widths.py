@@ -7,6 +7,7 @@ columns are aligned, in tables, the number of the standard is.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -19,6 +20,11 @@ WIDE: Final = (
 )
 #: U+FE0F makes an emoji of a text character, and with it, on some terminals, two columns of one.
 _SELECTOR: Final = "\ufe0f"
+_WIDE: Final = re.compile(f"[{WIDE}]")
+#: What no row begins with, and what none ends with.
+_NOT_FIRST: Final = frozenset("、。，．！？：；…）」』】〉》”’%!?,.:;)]}ー々\u200d\ufe0f\u20e3")
+_NOT_LAST: Final = frozenset("（「『【〈《“‘([{\u200d")
+_FLAG_LETTERS: Final = ("\U0001f1e6", "\U0001f1ff")
 
 
 @lru_cache(maxsize=4096)
@@ -62,3 +68,17 @@ def fitting(text: str, columns: int) -> int:
         if columns < 0:
             return place
     return len(text)
+
+
+def is_wide(char: str) -> bool:
+    """Whether a character stands for a word, so that a row may end beside it: those of Chinese and Japanese do."""
+    return bool(_WIDE.match(char))
+
+
+def may_part(last: str, first: str) -> bool:
+    """Whether a row may end with one character and the next begin with the other, without a blank between."""
+    if not (is_wide(last) or is_wide(first)) or first in _NOT_FIRST or last in _NOT_LAST:
+        return False
+    if is_extension(first):
+        return False
+    return not (_FLAG_LETTERS[0] <= first <= _FLAG_LETTERS[1] and _FLAG_LETTERS[0] <= last <= _FLAG_LETTERS[1])
