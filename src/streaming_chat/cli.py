@@ -19,7 +19,7 @@ from streaming_chat.core.sanitize import sanitize, sanitize_json
 from streaming_chat.folders import config_folder, state_folder
 from streaming_chat.notices import Notices
 from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load, nearest
-from streaming_chat.signals import end_on_termination, status_of_signal
+from streaming_chat.signals import end_on_termination, heeded_in_time, status_of_signal
 from streaming_chat.terminal import Output, color_wanted
 from streaming_chat.values import file_path
 
@@ -96,7 +96,8 @@ def run(argv: Sequence[str]) -> int:
     end_on_termination()
     notices = _notices(no_color="--no-color" in argv, quiet=False)
     try:
-        return _Program(list(argv)).run()
+        with heeded_in_time():
+            return _Program(list(argv)).run()
     except Exception as failure:  # noqa: BLE001 # never a traceback
         ended_by_signal = status_of_signal()
         if ended_by_signal is not None:

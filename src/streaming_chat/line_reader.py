@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from streaming_chat.signals import heeded_in_input
 from streaming_chat.terminal import Keyboard, Output
 
 
@@ -33,7 +32,7 @@ class LineReader:
             self._before_first = None
         lines: list[str] = []
         try:
-            with self._keyboard.as_found(), heeded_in_input():
+            with self._keyboard.as_found():
                 lines.append(self._line("You: "))
                 while lines[-1].endswith("\\"):
                     lines[-1] = lines[-1][:-1]

@@ -24,10 +24,10 @@ def end_on_termination() -> None:
     """Let SIGTERM, and SIGHUP when the terminal is closed, end the program by way of every `finally`: status 128 + n."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
+        if _State.leaving:
+            return
         if _State.finishing:
             _State.pending = _State.pending or number
-            return
-        if _State.leaving:
             return
         _State.leaving = number
         # SystemExit and not an exception of ours: no `except Exception` on the way, the SDK's least of all, takes it.
@@ -88,21 +88,23 @@ def _leave_if_asked() -> None:
 
 
 @contextmanager
-def heeded_in_input() -> Iterator[None]:
-    """`input()` obeys signals at any time, half a second late at most.
+def heeded_in_time() -> Iterator[None]:
+    """Signals are heeded at any time, half a second late at most: while data, a key or a lock is waited for, too.
 
-    CPython gives up its lock for readline, and heeds signals only when one interrupts the wait for a key: what comes right
-    before that, while another thread has the lock, would wait for the next key. So the wait is interrupted now and then.
+    Only a signal that comes during such a wait interrupts it. One that comes right before, while the interpreter's lock
+    is given up for another thread, would be heeded when the wait is over (beside two busy programs, one out of seven
+    that came with the first token). So every wait is interrupted now and then.
     """
     if not hasattr(signal, "setitimer"):
         yield
         return
-    signal.signal(signal.SIGALRM, _nothing)
-    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+    handler = signal.signal(signal.SIGALRM, _nothing)
+    timer = signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, handler)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from streaming_chat.core.errors import (
 from streaming_chat.core.events import (
     Event,
     Logprobs,
+    NotStreamed,
     OtherChoice,
     Outcome,
     ReasoningDelta,
@@ -246,6 +247,14 @@ def test_text_and_its_end_may_share_a_chunk() -> None:
     assert (turn.text, turn.outcome) == ("Yes", Outcome.COMPLETE)
 
 
+def test_that_an_answer_came_in_one_piece_is_told_before_it() -> None:
+    whole = {"object": "chat.completion", "choices": [{"message": {"content": "Yes"}, "finish_reason": "stop"}]}
+    assert play(whole)[0] == [NotStreamed(1.0), Started(1.0, "asked-for", None), TextDelta(1.0, "Yes")]
+    # Behind what was streamed it is the same once more.
+    events, turn = play(text("Yes"), whole)
+    assert (events[1:], turn.text) == ([TextDelta(1.0, "Yes")], "Yes")
+
+
 def test_text_after_the_finish_is_text_all_the_same() -> None:
     assert turn_of(text("Yes"), STOP, text(" and no"), DONE, text("!")).text == "Yes and no!"
 
@@ -354,6 +363,47 @@ def test_calls_with_a_fraction_of_nothing_in_their_index_are_told_apart() -> Non
         ToolCall("rain", "{}"),
         ToolCall("sun", "{}"),
     )
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        # One piece after another, with nothing to say whose it is.
+        [[call("rain", '{"a":')], [call(None, "1")], [call(None, "}"), call("sun", "{}")]],
+        # It goes on with the call that was last, not with the first one.
+        [[call("rain", '{"a":1}', index=4), call("sun", "{", index=2)], [call(None, "}")]],
+        # Several in one list are several calls.
+        [[call("rain", '{"a":', index=0, id="one")], [call(None, "1}"), call("sun", "{}")]],
+        [[call("rain", '{"a":1}'), call("sun", "{")], [call(None, "}")]],
+    ],
+)
+def test_a_piece_with_neither_index_nor_id_goes_on_with_the_call_before_it(lists: list[object]) -> None:
+    turn = turn_of(*(chunk({"tool_calls": pieces}) for pieces in lists), STOP)
+    assert turn.tool_calls == (ToolCall("rain", '{"a":1}'), ToolCall("sun", "{}"))
+
+
+@pytest.mark.parametrize(
+    ("second", "calls"),
+    [
+        (call("rain", "{}", index=0, id="two"), (("rain", "{}"), ("rain", "{}"))),
+        (call("sun", "{}", index=0), (("rain", "{}"), ("sun", "{}"))),
+        # The same id, the same name or neither goes on.
+        (call("rain", " ", index=0, id="one"), (("rain", "{} "),)),
+        (call("rain", " ", index=0), (("rain", "{} "),)),
+        (call(None, " ", index=0), (("rain", "{} "),)),
+    ],
+)
+def test_another_id_or_name_at_the_same_index_is_another_call(
+    second: dict[str, Any], calls: tuple[tuple[str, str], ...]
+) -> None:
+    first = call("rain", "{}", index=0, id="one")
+    turn = turn_of(chunk({"tool_calls": [first]}), chunk({"tool_calls": [second]}), STOP)
+    assert turn.tool_calls == tuple(ToolCall(*fields) for fields in calls)
+
+
+def test_a_name_in_pieces_is_one_name() -> None:
+    pieces = [call("ra", None, index=0), call("in", "{}", index=0)]
+    assert turn_of(*(chunk({"tool_calls": [piece]}) for piece in pieces), STOP).tool_calls == (ToolCall("rain", "{}"),)
 
 
 def test_arguments_too_deep_to_be_written_do_no_harm() -> None:
@@ -665,7 +715,8 @@ def test_no_json_raises_or_is_changed_and_the_turn_is_what_was_told(chunks: list
     assert not told_first or not turn.text or isinstance(told_first[0], Started)
 
 
-@given(st.lists(st.text(max_size=5)))
+# Without what may begin a `<think>`, for which it would wait.
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<"), max_size=5)))
 def test_the_text_is_all_deltas_one_behind_the_other(pieces: list[str]) -> None:
     events, turn = play(*(text(piece) for piece in pieces), DONE)
     assert [event.text for event in events if isinstance(event, TextDelta)] == [piece for piece in pieces if piece]
