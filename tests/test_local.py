@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -418,6 +419,35 @@ def test_a_cut_model_file_is_refused_with_the_reason(make: Callable[..., LocalPr
         provider.models()
 
     assert str(file) in refused.value.message
+
+
+def test_a_failure_is_not_told_before_its_reason_is_in_the_log(tmp_path: Path) -> None:
+    file = tmp_path / "cut.gguf"
+    file.write_bytes(b"GGUF" + bytes(60))
+    order = {"file": str(file), "model": "cut", "key": "k", "sha256": None, "threads": 1, "context": 64, "defaults": {}}
+    log, theirs = os.pipe()
+    # Whoever writes into a full pipe waits.
+    os.set_blocking(theirs, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(theirs, bytes(4096))
+    os.set_blocking(theirs, True)
+    with subprocess.Popen(
+        [sys.executable, local_server.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.flush()
+        told_early = select.select([process.stdout], [], [], 1)[0]
+        with open(log, "rb") as reader:
+            reason = reader.read().lstrip(b"\0")
+        answer = json.loads(process.stdout.readline())
+
+    assert not told_early
+    assert answer["error"] == "load"
+    assert b"failed to load model" in reason
 
 
 def test_weights_with_another_checksum_are_not_loaded(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,24 @@ def _serve(order: dict[str, Any]) -> tuple[object | None, dict[str, str]]:
         server = xllamacpp.Server(parameters)
     except (RuntimeError, ValueError, MemoryError) as failure:
         # xllamacpp says no more than "failed"; the reason is in the log, which the parent reads.
+        _finish_log(xllamacpp)
         return None, {"error": "load", "message": str(failure)}
     return server, {"base_url": f"{server.listening_address}/v1", "model": order["model"]}
+
+
+def _finish_log(xllamacpp: Any) -> None:
+    """Wait until the log is written: a thread of llama.cpp's does that, and the end of the process would cut it off."""
+    try:
+        import ctypes
+
+        # xllamacpp has no way to it, but is one library with all of llama.cpp in it.
+        library = ctypes.CDLL(xllamacpp.xllamacpp.__file__)
+        log, finish = library["_Z15common_log_mainv"], library["_Z16common_log_pauseP10common_log"]
+        log.restype = ctypes.c_void_p
+        finish(ctypes.c_void_p(log()))
+    except (ImportError, OSError, AttributeError):
+        # These are the names that GCC and Clang make. Elsewhere the thread gets many times what it needs on an idle machine.
+        time.sleep(0.2)
 
 
 def _sha256(file: str) -> str:
