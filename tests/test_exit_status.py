@@ -35,6 +35,7 @@ from server import (
     json_reply,
     sse,
 )
+from streaming_chat.providers.openai_sdk import NO_KEY
 
 Done = subprocess.CompletedProcess[bytes]
 Ask = Callable[..., Done]
@@ -135,6 +136,17 @@ def test_a_server_that_wants_a_key_is_told_apart_from_one_that_refuses_it(world:
 def test_blanks_and_a_newline_around_the_key_are_not_part_of_it(ask: Ask, server: Server) -> None:
     assert ask("hi", env={"OPENAI_API_KEY": f" \t{KEY}\r\n"}).returncode == 0
     assert server.chats[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+def test_no_key_but_the_endpoints_own_is_sent(world: World, server: Server, key: str | None) -> None:
+    # A variable of SDK 3, which SDK 2 does not know. A header that came twice would be here with both values.
+    env = {
+        "OPENAI_CUSTOM_HEADERS": "authorization: Bearer sk-of-another-endpoint",
+        **({"OPENAI_API_KEY": key} if key else {}),
+    }
+    assert world.run("--base-url", server.base_url, "hi", env=env).returncode == 0
+    assert [request.headers["authorization"] for request in server.chats] == [f"Bearer {key or NO_KEY}"]
 
 
 def test_bytes_that_are_no_text_are_no_reason_to_fail(ask: Ask, server: Server) -> None:

@@ -293,7 +293,13 @@ class _Program:
         from streaming_chat.providers.openai_sdk import OpenAISDK
 
         settings = self._settings
-        provider = OpenAISDK(settings.base_url, settings.api_key, settings.timeout, key_variable=settings.api_key_env)
+        provider = OpenAISDK(
+            settings.base_url,
+            settings.api_key,
+            settings.timeout,
+            key_variable=settings.api_key_env,
+            ca=None if settings.ca is None else str(settings.ca),
+        )
         if settings.api_key and provider.endpoint.is_exposed and not settings.insecure_http:
             raise UsageError(
                 f"the key would travel to {provider.endpoint.host} over http://, where others can read it",

@@ -28,7 +28,10 @@ _HISTORY_FILE = "typed"
 
 
 class LineEditor:
-    """Reads messages. `models` names the models to choose from; the prompt stands still for as long as it takes."""
+    """Reads messages. `models` names the models to choose from; the prompt stands still for as long as it takes.
+
+    `when_drawn` is called when the first prompt is there, `when_typing` at the first key of each message.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class LineEditor:
         models: Callable[[], list[str]],
         color: bool,
         when_drawn: Callable[[], None],
+        when_typing: Callable[[], None],
         notice: Callable[[str], None],
     ) -> None:
         # Without this the terminal is asked where its cursor is, and one that does not answer gets a warning. Nothing
@@ -64,9 +68,18 @@ class LineEditor:
             when_drawn()
 
         self._session.app.after_render += drawn
+        self._is_typing = False
+
+        def typed(_buffer: object) -> None:
+            if not self._is_typing:
+                self._is_typing = True
+                when_typing()
+
+        self._session.default_buffer.on_text_insert += typed
 
     def read(self) -> str:
         """One message. EOFError for Ctrl-D on an empty line, KeyboardInterrupt for Ctrl-C (LineCleared on a typed one)."""
+        self._is_typing = False
         try:
             line = self._session.prompt(self._prompt)
             # What is pasted while an answer streams stays one paste until the next prompt reads it.

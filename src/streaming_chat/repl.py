@@ -135,6 +135,7 @@ def _reader(chat: Chat, state_folder: Path | None, color: bool) -> Reader:
         models=lambda: _model_names(chat),
         color=color,
         when_drawn=preload.start,
+        when_typing=chat.session.provider.get_ready,
         notice=notices.notice,
     )
 

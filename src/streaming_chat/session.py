@@ -33,6 +33,9 @@ class SessionProvider(Provider, Protocol):
     def preload(self) -> None:
         """Get ready while the user types. May run in any thread; a failure is told by the first request."""
 
+    def get_ready(self) -> None:
+        """A request is likely to come soon. Returns at once."""
+
     def models(self) -> list[str]:
         """The models to choose from."""
 

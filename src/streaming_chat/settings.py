@@ -150,6 +150,14 @@ class Settings:
         is_switch=True,
         in_config_file=False,
     )
+    ca: Path | None = _option(
+        None,
+        file_path,
+        "file with the certificate authorities to trust, in place of the usual ones",
+        "--ca",
+        environment="STREAMING_CHAT_CA",
+        metavar="FILE",
+    )
     api_key_env: str = _option(
         "OPENAI_API_KEY",
         environment_variable,

@@ -49,8 +49,11 @@ class ChunkStream:
     def __init__(self, response: Any, endpoint: Endpoint) -> None:
         self.request_id = request_id_of(response.headers, endpoint)
         self._response = response
+        #: Kept, because a generator that is dropped closes the connection.
+        self._received = response.iter_bytes()
         self._endpoint = endpoint
         self._finished = False  # A finish_reason has come.
+        self._is_done = False  # `[DONE]` has.
         self._has_chunks = False
         self._is_alive = False  # What came last is more than a keep-alive.
 
@@ -66,6 +69,7 @@ class ChunkStream:
                         yield from self._told(answer)
                     yield from self._told(chunk)
                     if chunk is DONE:
+                        self._is_done = True
                         return
                     self._look_at(chunk)
         except ChatError:
@@ -87,7 +91,7 @@ class ChunkStream:
         """The events with data, and errors without; `head` is what comes as long as there is no chunk among them."""
         grace: threading.Timer | None = None
         try:
-            for received in self._response.iter_bytes():
+            for received in self._received:
                 self._is_alive = False
                 if not self._has_chunks and len(head) < _LONGEST_HEAD:
                     head += received
@@ -182,6 +186,23 @@ class ChunkStream:
         # Before it is cut: half a key would not be found.
         text = self._endpoint.without_secret(bytes(body).decode(errors="replace"))
         return not_a_stream(content_type, text[:10_000], self._endpoint, self.request_id)
+
+    def close(self) -> None:
+        """The answer is over. What is left of the body is read aside, so that the connection serves for the next one."""
+        if self._is_done:
+            threading.Thread(target=self._drain, daemon=True).start()
+        else:
+            self._response.close()
+
+    def _drain(self) -> None:
+        grace = _after_grace(self._hang_up)
+        # Whatever goes wrong now is no part of the answer: the connection is of no use any more, and is closed.
+        with suppress(Exception):
+            for _ in self._received:
+                pass
+        grace.cancel()
+        with suppress(Exception):
+            self._response.close()
 
     def _hang_up_if_whole(self, body: bytearray) -> None:
         if self._answer_in_one_piece(body) is not None:

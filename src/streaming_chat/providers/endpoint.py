@@ -38,6 +38,32 @@ class Endpoint:
         return urlsplit(self.base_url).netloc or self.base_url
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to connect to."""
+        parts = urlsplit(self.base_url)
+        return parts.hostname or "", parts.port or (443 if self.is_https else 80)
+
+    @property
+    def is_https(self) -> bool:
+        """Whether what is sent is encrypted."""
+        return urlsplit(self.base_url).scheme == "https"
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy that the environment names for this address, without its credentials."""
+        if self.is_plain_loopback:
+            # A proxy in the environment is for other machines: it would get to see what is meant for this one.
+            return None
+        from urllib.request import getproxies, proxy_bypass
+
+        parts = urlsplit(self.base_url)
+        proxies = getproxies()
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+        if not proxy or proxy_bypass(parts.netloc):
+            return None
+        return proxy.rpartition("@")[2].partition("//")[2] or proxy.rpartition("@")[2]
+
+    @property
     def is_plain_loopback(self) -> bool:
         """Whether it is `http://` on this very machine."""
         parts = urlsplit(self.base_url)

@@ -97,7 +97,9 @@ def translate_construction(failure: Exception, endpoint: Endpoint) -> ChatError:
     if isinstance(failure, ImportError):
         return UsageError("the proxy in the environment needs one more package", "pip install socksio, or unset ALL_PROXY")
     if isinstance(failure, OSError):
-        return UsageError("the certificates cannot be read", "check SSL_CERT_FILE and SSL_CERT_DIR in the environment")
+        return UsageError(
+            "the certificates cannot be read", "check --ca, and SSL_CERT_FILE and SSL_CERT_DIR in the environment"
+        )
     if isinstance(failure, ValueError):
         return UsageError("a proxy address in the environment cannot be used", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
     return translate(failure, endpoint)
@@ -226,7 +228,7 @@ def _timed_out(failure: BaseException, endpoint: Endpoint) -> TimedOut:
 def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> ChatError:
     if began:
         return _cut(endpoint, began, "the connection broke")
-    proxy = _proxy(endpoint)
+    proxy = endpoint.proxy
     if proxy and any(isinstance(cause, ConnectionRefusedError) or _is_no_name(cause) for cause in _chain(failure)):
         return _no_way(f"the proxy {proxy} cannot be reached", "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY")
     for cause in _chain(failure):
@@ -238,7 +240,7 @@ def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> C
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _no_way(
                 f"the certificate of {endpoint.host} is not trusted: {cause.verify_message}",
-                "for a private authority, name its file in SSL_CERT_FILE",
+                "for a private authority, name its file with --ca, or in SSL_CERT_FILE",
             )
         if isinstance(cause, ssl.SSLError):
             return _no_way(
@@ -265,20 +267,6 @@ def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> C
                 "check the address and the port (--base-url)",
             )
     return _cut(endpoint, began, "the connection broke")
-
-
-def _proxy(endpoint: Endpoint) -> str | None:
-    """The proxy that the environment names for `endpoint`, without its credentials."""
-    if endpoint.is_plain_loopback:
-        return None
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(endpoint.base_url)
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.netloc):
-        return None
-    return proxy.rpartition("@")[2].partition("//")[2] or proxy.rpartition("@")[2]
 
 
 def _no_way(message: str, hint: str) -> ConnectionFailed:

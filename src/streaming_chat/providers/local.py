@@ -34,7 +34,8 @@ from streaming_chat.core.errors import (
 )
 from streaming_chat.providers import weights as weights_
 from streaming_chat.providers.chunk_stream import ChunkStream
-from streaming_chat.providers.openai_sdk import OpenAISDK, import_sdk
+from streaming_chat.providers.openai_sdk import OpenAISDK
+from streaming_chat.providers.sdk_import import import_sdk
 from streaming_chat.providers.weights import Weights
 
 _PROGRAM = Path(__file__).parent.parent / "local_server.py"
@@ -53,6 +54,8 @@ _SMOLLM2_DEFAULTS = {"temp": 0.2, "top_p": 0.9, "penalty_repeat": 1.05, "n_predi
 
 #: How long the end of a process may take, seconds.
 _GRACE = 0.5
+#: How long a process that has failed may take to be gone, seconds: until then its log cannot be read.
+_FAILED_GRACE = 5.0
 #: How long after a broken connection the process may still look alive, seconds.
 _REAPING = 0.25
 
@@ -97,6 +100,9 @@ class LocalProvider:
             # The import takes as long as loading: not one after the other.
             import_sdk()
             self._running().client(self._timeout).preload()
+
+    def get_ready(self) -> None:
+        """The model is on this machine: there is no way to it that would take time."""
 
     @contextmanager
     def stream(self, request: ChatRequest) -> Iterator[LocalChunks]:
@@ -258,7 +264,7 @@ class ServerProcess:
     def _why_not_loaded(self) -> ChatError:
         self._failure_told = True
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(_GRACE)
+            self.process.wait(_FAILED_GRACE)
         embedded = self.weights.sha256 is not None
         # The first complaint is the cause, the others are its consequences.
         complaints = self._complaints()

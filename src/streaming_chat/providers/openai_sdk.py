@@ -1,32 +1,43 @@
-"""The only importer of `openai`.
+"""Where `openai` is used, and nowhere else; sdk_import.py imports it.
 
-The SDK keeps what it is good at: endpoint, authentication, proxies, TLS, the connection pool. Its own stream decoder is not
+The SDK keeps what it is good at: endpoint, authentication, proxies, the HTTP of it. Its own stream decoder is not
 used, because it hides `[DONE]` and loses text; the bytes go to chunk_stream.py. Its retries and redirects are
 switched off: the first happen in the open (turn.py), the second would carry key and prompt to another place.
+
+Requests go by `client.post`, the SDK's way to any endpoint, and not by `client.chat.completions`: that imports the classes
+of all endpoints, a quarter of the time until the first request, and builds the same request. Connections: connection.py.
 """
 
 from __future__ import annotations
 
-import gc
 import json
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ServerError
 from streaming_chat.providers.chunk_stream import ChunkStream
+from streaming_chat.providers.connection import KEPT_FOR, Connector, KeptConnections
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.failures import translate, translate_construction
+from streaming_chat.providers.sdk_import import import_sdk
 
 if TYPE_CHECKING:
     import openai
 
 #: A connection that is not there after this many seconds will not come.
 _CONNECT_TIMEOUT = 10.0
+#: Seconds that nobody is faster than between the first key of a message and the last.
+_A_MOMENT = 0.1
 #: Sent where an endpoint needs no key: the SDK insists on one.
 NO_KEY = "no-key"
+#: Asks the SDK for the response itself, unread: what its `with_streaming_response` sends, too.
+_UNREAD = {"X-Stainless-Raw-Response": "stream"}
 
 
 class OpenAISDK:
@@ -39,10 +50,14 @@ class OpenAISDK:
         timeout: float,
         *,
         key_variable: str = "OPENAI_API_KEY",
+        ca: str | None = None,
     ) -> None:
         self.endpoint = Endpoint(base_url, api_key or "", key_variable, timeout)
         self._lock = threading.Lock()
         self._made: openai.OpenAI | None = None
+        self._connect_timeout = min(_CONNECT_TIMEOUT, timeout)
+        self._connector = Connector(*self.endpoint.address, tls=self.endpoint.is_https, ca=ca, timeout=self._connect_timeout)
+        self._kept: KeptConnections | None = None
 
     @property
     def secret(self) -> str:
@@ -53,40 +68,54 @@ class OpenAISDK:
         """Do what needs no request yet, which is most of the time until the first one. May run in any thread."""
         self._client()
 
+    def get_ready(self) -> None:
+        """Have a connection open, for a request that is likely to come. Returns at once."""
+        threading.Thread(target=self._get_ready, daemon=True).start()
+
+    def _get_ready(self) -> None:
+        # The end of the last answer may still be on its way, and with it that of its connection.
+        time.sleep(_A_MOMENT)
+        if self._kept is not None and not self._kept.is_warm:
+            self._connector.open_ahead()
+
     def close(self) -> None:
         """Close the connections."""
         if self._made is not None:
             self._made.close()
-            self._made = None
+            self._made = self._kept = None
+        self._connector.close()
 
     @contextmanager
     def stream(self, request: ChatRequest) -> Iterator[ChunkStream]:
         """Send `request`; the chunks of its answer. ChatError for every failure."""
         client = self._client()
         fields: dict[str, Any] = {
-            "model": request.model,
             "messages": [{"role": one.role, "content": one.content} for one in request.messages],
+            "model": request.model,
+            "max_tokens": request.max_tokens,
+            "stream": True,
             "temperature": request.temperature,
             "top_p": request.top_p,
-            "max_tokens": request.max_tokens,
-            "extra_body": dict(request.extra) or None,
         }
-        given = {name: value for name, value in fields.items() if value is not None}
-        sending = client.chat.completions.with_streaming_response.create(stream=True, **given)
+        body = {name: value for name, value in fields.items() if value is not None} | dict(request.extra)
         try:
-            response = sending.__enter__()
+            response = _post(client, body)
         except Exception as failure:  # noqa: BLE001 # every failure is translated
             raise translate(failure, self.endpoint) from None
+        chunks = ChunkStream(response, self.endpoint)
         try:
-            yield ChunkStream(response, self.endpoint)
+            yield chunks
         finally:
-            sending.__exit__(None, None, None)
+            chunks.close()
 
     def models(self) -> list[str]:
         """The names of the endpoint's models. ChatError for every failure."""
         client = self._client()
         try:
-            body = client.models.with_raw_response.list().content
+            response: Any = client.get(
+                "/models", cast_to=object, options={"headers": _UNREAD}, stream=True, stream_cls=import_sdk().Stream
+            )
+            body = response.read()
         except Exception as failure:  # noqa: BLE001 # every failure is translated
             raise translate(failure, self.endpoint) from None
         try:
@@ -108,22 +137,43 @@ class OpenAISDK:
             return self._made
 
     def _make(self) -> openai.OpenAI:
+        proxy = self.endpoint.proxy
+        if proxy is None:
+            # Beside the import, which takes longer as a rule.
+            threading.Thread(target=self._connector.open_ahead, daemon=True).start()
         sdk = import_sdk()
-        timeout = sdk.Timeout(self.endpoint.timeout, connect=min(_CONNECT_TIMEOUT, self.endpoint.timeout))
+        http = sys.modules[sdk.DefaultHttpxClient.__base__.__module__.partition(".")[0]]
+        timeout = http.Timeout(self.endpoint.timeout, connect=self._connect_timeout)
+        if proxy is None:
+            core = import_module(http.__name__.replace("httpx", "httpcore"))
+            self._kept = KeptConnections(http, core, self._connector)
+            way = {"transport": self._kept, "trust_env": False}
+        else:
+            limits = http.Limits(keepalive_expiry=KEPT_FOR)
+            way = {"verify": self._connector.context(), "limits": limits}
         client: openai.OpenAI = sdk.OpenAI(
             api_key=self.endpoint.api_key or NO_KEY,
+            # SDK 3 takes headers from OPENAI_CUSTOM_HEADERS. Another key among them would go to this endpoint, unmasked.
+            default_headers={"Authorization": f"Bearer {self.endpoint.api_key or NO_KEY}"},
             base_url=self.endpoint.base_url,
             timeout=timeout,
             max_retries=0,
-            http_client=sdk.DefaultHttpxClient(
-                follow_redirects=False,
-                timeout=timeout,
-                # A proxy in the environment is for other machines: it would get to see what is meant for this one.
-                trust_env=not self.endpoint.is_plain_loopback,
-            ),
+            http_client=sdk.DefaultHttpxClient(follow_redirects=False, timeout=timeout, **way),
         )
         _rehearse(sdk, client)
         return client
+
+
+def _post(client: openai.OpenAI, body: dict[str, Any]) -> Any:
+    """Send a request; the response with its body unread."""
+    return client.post(
+        "/chat/completions",
+        cast_to=object,
+        body=body,
+        options={"headers": _UNREAD},
+        stream=True,
+        stream_cls=import_sdk().Stream,
+    )
 
 
 class _Nowhere:
@@ -139,28 +189,10 @@ class _Nowhere:
 def _rehearse(sdk: Any, client: openai.OpenAI) -> None:
     """Make a request that is not sent.
 
-    The SDK imports its resources, asks the platform for its name and works out the types of a request when it first needs
-    them. That is 4 ms of the first answer's latency which are not the server's.
+    The SDK asks the platform for its name and makes its templates of a request when it first needs them: time of the first
+    answer's latency which is not the server's.
     """
     nowhere = sdk.DefaultHttpxClient(transport=_Nowhere(), trust_env=False)
-    rehearsal = client.with_options(http_client=nowhere).chat.completions.with_streaming_response
-    with (
-        # SDK 2 wraps whatever a transport raises, SDK 3 only what its HTTP library does.
-        suppress(sdk.APIConnectionError, ConnectionAbortedError),
-        rehearsal.create(model="", messages=[{"role": "user", "content": ""}], stream=True),
-    ):
-        pass
-
-
-def import_sdk() -> Any:
-    """The SDK. The first call takes about half a second."""
-    # The collector looks at every object made so far, again and again, while a thousand classes are being defined: a
-    # fifth of the import (0.1 of 0.5 s on SDK 2.9.0). None of them is garbage.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        import openai
-    finally:
-        if enabled:
-            gc.enable()
-    return openai
+    # SDK 2 wraps whatever a transport raises, SDK 3 only what its HTTP library does.
+    with suppress(sdk.APIConnectionError, ConnectionAbortedError):
+        _post(client.with_options(http_client=nowhere), {"model": "", "messages": [], "stream": True})

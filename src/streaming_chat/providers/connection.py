@@ -1,0 +1,346 @@
+"""Connections that are there before they are needed, and stay for as long as people think.
+
+Strategy: the HTTP library asks a network backend for its connections (https://www.encode.io/httpcore/network-backends/).
+This one may have one already: `open_ahead` connects and shakes hands while the SDK is imported or the user types, so that
+from Enter to the request no way to the server and back is lost. A connection that has served is kept by the library's pool;
+one that the server has closed meanwhile is replaced, and nobody hears of it.
+
+Rule: no request is sent ahead, and none is sent twice unless its connection had been idle and brought no byte of an answer.
+
+Nothing here imports the HTTP library, which differs between SDK 2 and 3: its modules are handed in.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, Final
+
+#: Seconds for which an idle connection is kept: longer than most thoughts, shorter than a network address translation
+#: remembers one that says nothing (350 s at the load balancers of AWS, five minutes in many routers).
+KEPT_FOR: Final = 240.0
+#: Seconds after which the next address of a name is tried beside the one before it: RFC 8305, section 5.
+_NEXT_ADDRESS: Final = 0.25
+#: A connection that is younger than this many seconds has not been closed for want of a request.
+_FRESH: Final = 3.0
+#: A failure to connect ahead that is older than this many seconds says nothing any more.
+_STALE_FAILURE: Final = 2.0
+
+
+def connect(host: str, port: int, timeout: float | None) -> socket.socket:
+    """A connection to the first address of `host` that answers, IPv6 or IPv4 (RFC 8305). OSError when there is none."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    waiting = _interleaved(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    trying: list[socket.socket] = []
+    failure: OSError = TimeoutError("timed out")
+    try:
+        while waiting or trying:
+            if waiting:
+                try:
+                    trying.append(_begin(*waiting.pop(0)))
+                except OSError as problem:
+                    failure = problem
+                    continue
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError("timed out")
+            patience = min(_NEXT_ADDRESS, left or _NEXT_ADDRESS) if waiting else left
+            _, writable, _ = select.select([], trying, trying, patience)
+            for one in writable:
+                trying.remove(one)
+                number = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if number:
+                    failure = OSError(number, os.strerror(number))
+                    one.close()
+                    continue
+                one.setblocking(True)
+                # Small writes are not to wait for one another.
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return one
+        raise failure
+    finally:
+        for one in trying:
+            one.close()
+
+
+def _interleaved(addresses: Iterable[Any]) -> list[tuple[int, Any]]:
+    """Family and address, IPv6 and IPv4 in turn, beginning with the family that the system prefers."""
+    families: dict[int, list[tuple[int, Any]]] = {}
+    for family, _, _, _, address in addresses:
+        families.setdefault(family, []).append((family, address))
+    ordered: list[tuple[int, Any]] = []
+    while any(families.values()):
+        ordered += [some.pop(0) for some in families.values() if some]
+    return ordered
+
+
+def _begin(family: int, address: Any) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_STREAM)
+    one.setblocking(False)
+    try:
+        with suppress(BlockingIOError):
+            one.connect(address)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+def tls_context(ca: str | None) -> ssl.SSLContext:
+    """What certificates are checked with: the authorities in `ca`, else those that the environment or certifi names.
+
+    OSError when they cannot be read.
+    """
+    file, folder = ca or os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if file:
+        return ssl.create_default_context(cafile=file)
+    if folder:
+        return ssl.create_default_context(capath=folder)
+    try:
+        import certifi
+    except ImportError:
+        return ssl.create_default_context()
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+class Stream:
+    """One connection, as the HTTP library wants it (httpcore's NetworkStream)."""
+
+    def __init__(self, connection: socket.socket, errors: Any) -> None:
+        self._socket = connection
+        self._errors = errors
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Wait for bytes, at most `timeout` seconds; b"" at the end."""
+        try:
+            self._socket.settimeout(timeout)
+            return self._socket.recv(max_bytes)
+        except TimeoutError as problem:
+            raise self._errors.ReadTimeout(problem) from problem
+        except OSError as problem:
+            raise self._errors.ReadError(problem) from problem
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send it all."""
+        try:
+            self._socket.settimeout(timeout)
+            self._socket.sendall(buffer)
+        except TimeoutError as problem:
+            raise self._errors.WriteTimeout(problem) from problem
+        except OSError as problem:
+            raise self._errors.WriteError(problem) from problem
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> Stream:
+        """The same connection, encrypted; it may be so already."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            return self
+        try:
+            self._socket.settimeout(timeout)
+            return Stream(ssl_context.wrap_socket(self._socket, server_hostname=server_hostname), self._errors)
+        except TimeoutError as problem:
+            self.close()
+            raise self._errors.ConnectTimeout(problem) from problem
+        except OSError as problem:
+            self.close()
+            raise self._errors.ConnectError(problem) from problem
+
+    def get_extra_info(self, info: str) -> Any:
+        """What the HTTP library asks: `socket`, `ssl_object`, `is_readable` and the two addresses."""
+        if info == "socket":
+            return self._socket
+        if info == "ssl_object":
+            return self._socket if isinstance(self._socket, ssl.SSLSocket) else None
+        if info == "is_readable":
+            return is_readable(self._socket)
+        if info == "client_addr":
+            return self._socket.getsockname()
+        return self._socket.getpeername() if info == "server_addr" else None
+
+
+def is_readable(connection: socket.socket) -> bool:
+    """Whether something has come: of an idle connection, its end."""
+    if connection.fileno() < 0:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([connection], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def is_open(connection: socket.socket) -> bool:
+    """Whether a connection on which nothing has been sent is still of use: the server has not closed it."""
+    connection.setblocking(False)
+    try:
+        if isinstance(connection, ssl.SSLSocket):
+            # TLS has things of its own to say after the handshake, and this reads them. What the server said would be lost.
+            connection.recv(1)
+            return False
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return True
+    except OSError:
+        return False
+    finally:
+        connection.setblocking(True)
+
+
+class Connector:
+    """A network backend that may have opened its connection ahead. `timeout` is in seconds; `ca` a file of authorities."""
+
+    def __init__(self, host: str, port: int, *, tls: bool, ca: str | None, timeout: float) -> None:
+        self._place = (host, port)
+        self._tls = tls
+        self._ca = ca
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._context_lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+        self._ready: socket.socket | None = None
+        self._failure: tuple[float, OSError] | None = None
+        #: When the last one was opened ahead.
+        self.opened = float("-inf")
+        #: The HTTP library's exceptions.
+        self.errors: Any = None
+
+    def context(self) -> ssl.SSLContext | bool:
+        """What certificates are checked with; False where there is no TLS. OSError when they cannot be read."""
+        with self._context_lock:
+            if self._tls and self._context is None:
+                self._context = tls_context(self._ca)
+                self._context.set_alpn_protocols(["http/1.1"])
+            return self._context or False
+
+    def open_ahead(self) -> None:
+        """Have a connection ready, unless there is one. A failure is told by whoever needs the connection."""
+        with self._lock:
+            if self._ready is not None and is_open(self._ready):
+                return
+            self._drop()
+            try:
+                self._ready = self._open()
+                self.opened = time.monotonic()
+            except OSError as problem:
+                self._failure = (time.monotonic(), problem)
+            except (ValueError, OverflowError):
+                return  # A host or a port that cannot be one.
+
+    @property
+    def has_one(self) -> bool:
+        """Whether a connection is ready that the server has not closed, or on its way."""
+        if not self._lock.acquire(blocking=False):
+            return True
+        try:
+            return self._ready is not None and is_open(self._ready)
+        finally:
+            self._lock.release()
+
+    def _open(self) -> socket.socket:
+        connection = connect(*self._place, self._timeout)
+        context = self.context()
+        if not isinstance(context, ssl.SSLContext):
+            return connection
+        connection.settimeout(self._timeout)
+        try:
+            return context.wrap_socket(connection, server_hostname=self._place[0])
+        except OSError:
+            connection.close()
+            raise
+
+    def _drop(self) -> None:
+        if self._ready is not None:
+            self._ready.close()
+            self._ready = None
+
+    def close(self) -> None:
+        """Let go of the connection that nobody needed. One that is on its way is left to the end of the process."""
+        if self._lock.acquire(blocking=False):
+            self._drop()
+            self._lock.release()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,  # noqa: ARG002 # httpcore's face, as are the next ones
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
+    ) -> Stream:
+        """A connection: that which is ready or on its way, else a new one."""
+        with self._lock:
+            try:
+                ready, failure = self._ready, self._failure
+                self._ready = self._failure = None
+                if ready is not None:
+                    if is_open(ready):
+                        return Stream(ready, self.errors)
+                    ready.close()
+                elif failure is not None and time.monotonic() - failure[0] < _STALE_FAILURE:
+                    raise failure[1]
+                return Stream(connect(host, port, timeout), self.errors)
+            except TimeoutError as problem:
+                raise self.errors.ConnectTimeout(problem) from problem
+            except OSError as problem:
+                raise self.errors.ConnectError(problem) from problem
+
+    def sleep(self, seconds: float) -> None:
+        """Wait between two attempts of the HTTP library, of which it makes none here."""
+        time.sleep(seconds)
+
+
+class KeptConnections:
+    """An HTTP transport whose connections outlive a request. `http` and `core` are the library's two halves."""
+
+    def __init__(self, http: Any, core: Any, connector: Connector) -> None:
+        self._http = http
+        self._connector = connector
+        connector.errors = core
+        self._last_request = float("-inf")
+        context = connector.context()
+        self._transport = http.HTTPTransport(verify=context)
+        # The transport has no parameter for it.
+        self._transport._pool = self._pool = core.ConnectionPool(  # noqa: SLF001
+            ssl_context=context or None, keepalive_expiry=KEPT_FOR, network_backend=connector
+        )
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether a request would find a connection; one that still reads the end of an answer will be free by then."""
+        kept = (one for one in self._pool.connections if not one.is_closed())
+        return any(not one.is_idle() or not one.has_expired() for one in kept) or self._connector.has_one
+
+    @property
+    def _has_idle(self) -> bool:
+        return any(one.is_idle() and not one.has_expired() for one in self._pool.connections)
+
+    def handle_request(self, request: Any) -> Any:
+        """Send a request; the response once its headers are there."""
+        now = time.monotonic()
+        idle_since = self._last_request if self._has_idle else self._connector.opened if self._connector.has_one else now
+        was_idle = now - idle_since > _FRESH
+        self._last_request = now
+        try:
+            return self._transport.handle_request(request)
+        except (self._http.RemoteProtocolError, self._http.ReadError, self._http.WriteError) as failure:
+            # The server closed it at the same moment. An answer that had begun would have raised something else, later.
+            is_hang_up = not isinstance(failure, self._http.RemoteProtocolError) or "without sending" in str(failure)
+            if not was_idle or not is_hang_up:
+                raise
+        return self._transport.handle_request(request)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._connector.close()
+        self._transport.close()
