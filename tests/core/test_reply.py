@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming_chat.core.chunk import plain_text_of
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.errors import (
     ChatError,
@@ -721,3 +722,55 @@ def test_the_text_is_all_deltas_one_behind_the_other(pieces: list[str]) -> None:
     events, turn = play(*(text(piece) for piece in pieces), DONE)
     assert [event.text for event in events if isinstance(event, TextDelta)] == [piece for piece in pieces if piece]
     assert turn.text == "".join(pieces)
+
+
+# The short way of nearly all chunks -----------------------------------------------------------------------------------
+
+ODDS = st.sampled_from([None, "", [], {}, False, 0, 0.0, 1, "x", ["x"], {"x": 1}])
+
+
+@st.composite
+def nearly_plain(draw: st.DrawFn) -> dict[str, Any]:
+    """A chunk of one text, with things beside it that may or may not matter."""
+
+    def odds(*fields: str) -> dict[str, Any]:
+        return {field: draw(ODDS) for field in draw(st.sets(st.sampled_from(fields), max_size=1))}
+
+    delta = {"content": draw(st.sampled_from(["a", "<think>", "</think>", "\n", HIGH, LOW, "", None]))}
+    delta |= odds("role", "refusal", "reasoning", "reasoning_details", "tool_calls", "function_call", "content")
+    choice = {"index": 0, "delta": delta, "finish_reason": None}
+    choice |= odds("index", "finish_reason", "logprobs", "message", "text", "delta", "error")
+    whole = {"object": "chat.completion.chunk", "model": "m", "choices": [choice]}
+    return whole | odds("object", "choices", "usage", "error", "model")
+
+
+@given(st.lists(nearly_plain(), max_size=8))
+def test_the_short_way_says_what_the_long_one_does(chunks: list[dict[str, Any]]) -> None:
+    # A field that nobody knows changes nothing, and is a reason to look closely.
+    unknown = [
+        {**one, "choices": [{**choice, "unknown": 1} if isinstance(choice, dict) else choice for choice in one["choices"]]}
+        if isinstance(one["choices"], list)
+        else one
+        for one in chunks
+    ]
+    assert all(plain_text_of(one) is None for one in unknown)
+    short, long = play(*chunks, DONE), play(*unknown, DONE)
+    assert [repr(one) for one in short[0]] == [repr(one) for one in long[0]]
+    assert short[1] == long[1]
+
+
+def test_a_chunk_of_the_api_is_read_the_short_way() -> None:
+    assert plain_text_of({"object": "chat.completion.chunk", **text("a")}) == "a"
+
+
+@pytest.mark.parametrize(
+    "shape", [None, [], "a", {}, {"choices": None}, {"choices": []}, {"choices": [None]}, chunk("a"), chunk({})]
+)
+def test_a_chunk_of_another_shape_is_not(shape: Any) -> None:
+    assert plain_text_of(shape) is None
+    assert plain_text_of({**shape, "object": "chat.completion.chunk"} if isinstance(shape, dict) else shape) is None
+
+
+def test_a_long_text_is_whole() -> None:
+    pieces = [f"w{number} " for number in range(1000)]
+    assert play(*map(text, pieces), DONE)[1].text == "".join(pieces)

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 KINDS: Final = ("text", "reasoning", "refusal", "tool_call")
 _LATEST = 2**40 - 1
 _LONGEST = 2**20 - 1
+_AT_ONCE = 4096
 
 
 class Arrival(NamedTuple):
@@ -54,4 +55,6 @@ def arrival_words(at: float, kind: str, length: int) -> list[int]:
 
 def to_bytes(words: list[int] | array[int]) -> bytes:
     """The bytes for `words`."""
-    return struct.pack(f"<{len(words)}Q", *words)
+    # Some at a time: all of them as arguments would be objects of 32 bytes each.
+    parts = (words[place : place + _AT_ONCE] for place in range(0, len(words), _AT_ONCE))
+    return b"".join(struct.pack(f"<{len(part)}Q", *part) for part in parts)

@@ -8,10 +8,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from streaming_chat.core.events import Usage
 from streaming_chat.core.surrogates import SurrogateJoiner
+
+#: What a piece of text may have beside it in its choice and its delta, as long as there is nothing in it.
+_OF_CHOICE: Final = frozenset({"index", "delta"})
+_OF_DELTA: Final = frozenset({"content", "role"})
+
+
+def plain_text_of(chunk: object) -> str | None:
+    """The text of a chunk that is a piece of text and nothing else, as nearly all are; None for any other.
+
+    It says what the functions below would say, in a tenth of their time. `tests/core/test_reply.py` compares the two.
+    """
+    if type(chunk) is not dict or chunk.get("usage") or "error" in chunk or chunk.get("object") != "chat.completion.chunk":
+        return None
+    choices = chunk.get("choices")
+    if type(choices) is not list or len(choices) != 1:
+        return None
+    choice = choices[0]
+    if type(choice) is not dict or choice.get("index") != 0:
+        return None
+    for field, value in choice.items():
+        if value is not None and field not in _OF_CHOICE:
+            return None
+    delta = choice.get("delta")
+    if type(delta) is not dict:
+        return None
+    content = delta.get("content")
+    if type(content) is not str or not content:
+        return None
+    for field, value in delta.items():
+        if value and field not in _OF_DELTA:
+            return None
+    return content
 
 
 def text_of(value: object) -> str:
@@ -94,7 +126,8 @@ def calls_of(delta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     They come as a list or alone, as the `function` of a call, as the `custom` tool whose arguments are called input, without
     either, or as the one `function_call` of the API before there were tools.
     """
-    calls = delta.get("tool_calls") or {"function": delta.get("function_call")}
+    one = delta.get("function_call")
+    calls = delta.get("tool_calls") or ({"function": one} if one else [])
     found: list[Mapping[str, Any]] = []
     for call in calls if isinstance(calls, list) else [calls]:
         if isinstance(call, Mapping):

@@ -21,6 +21,7 @@ from streaming_chat.core.chunk import (
     finish_reason_of,
     index_of,
     name_of,
+    plain_text_of,
     reasoning_of,
     refusal_of,
     text_of,
@@ -72,6 +73,8 @@ OUTCOME_OF_FINISH_REASON: Final[Mapping[str, Outcome]] = {
     "function_call": Outcome.TOOL_CALLS,
 }
 
+
+_PIECES_IN_A_BLOCK: Final = 256
 
 #: Values of `finish_reason` under which servers report that they failed (OpenRouter, DeepSeek, Zhipu, …).
 FAILURES: Final = frozenset(
@@ -139,7 +142,7 @@ class Reply:
     @property
     def has_output(self) -> bool:
         """Whether anything was shown that a second attempt would repeat."""
-        return bool(self._text.pieces or self._reasoning.pieces or self._refusal.pieces or self._tool_calls)
+        return bool(self._text or self._reasoning or self._refusal or self._tool_calls)
 
     @property
     def whole(self) -> bool:
@@ -166,6 +169,8 @@ class Reply:
 
     def feed(self, chunk: object, at: float) -> list[Event]:
         """What `chunk`, which arrived at `at`, adds to the answer."""
+        if self._model is not None and (text := plain_text_of(chunk)) is not None:
+            return self._content(text, at)
         if chunk is DONE:
             self._done = True
             return self._flush(at)
@@ -197,13 +202,8 @@ class Reply:
         content = content_of(delta)
         if "message" in choice and content == self._text.whole:
             content = ""  # The whole answer, once more at its end.
-        unmarked = self._thinking.unopened is not None
-
         yield from self._reasoning_delta(at, reasoning_of(delta))
-        for part, piece in self._thinking.feed(content):
-            yield from self._reasoning_delta(at, piece) if part is Part.REASONING else self._text_delta(at, piece)
-        if self._thinking.unopened is not None and not unmarked:
-            yield ReasoningUnmarked(at)
+        yield from self._content(content, at)
         if refusal := self._refusal.feed(refusal_of(delta)):
             self.stopwatch.text(at)
             yield RefusalDelta(at, refusal)
@@ -219,23 +219,36 @@ class Reply:
             yield from self._flush(at)
             self._goes_on = False
 
-    def _reasoning_delta(self, at: float, text: str) -> Iterator[Event]:
-        if whole := self._reasoning.feed(text):
-            self.stopwatch.reasoning(at)
-            yield ReasoningDelta(at, whole)
+    def _content(self, content: str, at: float) -> list[Event]:
+        unmarked = self._thinking.is_unopened
+        events: list[Event] = []
+        for part, piece in self._thinking.feed(content):
+            events += self._reasoning_delta(at, piece) if part is Part.REASONING else self._text_delta(at, piece)
+        if self._thinking.is_unopened and not unmarked:
+            events.append(ReasoningUnmarked(at))
+        return events
 
-    def _text_delta(self, at: float, text: str) -> Iterator[Event]:
-        if whole := self._text.feed(text):
-            self._goes_on = True
-            self.stopwatch.text(at)
-            yield TextDelta(at, whole)
+    def _reasoning_delta(self, at: float, text: str) -> list[Event]:
+        whole = self._reasoning.feed(text)
+        if not whole:
+            return []
+        self.stopwatch.reasoning(at)
+        return [ReasoningDelta(at, whole)]
+
+    def _text_delta(self, at: float, text: str) -> list[Event]:
+        whole = self._text.feed(text)
+        if not whole:
+            return []
+        self._goes_on = True
+        self.stopwatch.text(at)
+        return [TextDelta(at, whole)]
 
     def _calls(self, delta: Mapping[str, Any], at: float) -> Iterator[Event]:
         for position, fields in enumerate(calls_of(delta)):
             number = self._call_number(fields, position)
             call = self._tool_calls[number]
             # Some servers say the name again with every piece of the arguments.
-            is_repeated = bool(call.arguments.pieces) and fields["name"] == call.name.whole
+            is_repeated = bool(call.arguments) and fields["name"] == call.name.whole
             name = "" if is_repeated else call.name.feed(fields["name"])
             arguments = call.arguments.feed(fields["arguments"])
             self.stopwatch.tool_call(at)
@@ -264,7 +277,7 @@ class Reply:
         """Whether a piece begins a new call at the index of `call`: by another id or, without one, by another name."""
         if name:
             return call.id not in ("", name)
-        return bool(fields["name"] and call.arguments.pieces and fields["name"] != call.name.whole)
+        return bool(fields["name"] and call.arguments and fields["name"] != call.name.whole)
 
     def _flush(self, at: float) -> list[Event]:
         """What was held back in the hope of its other half."""
@@ -334,7 +347,7 @@ class Reply:
         outcome = _outcome_of(self._finish_reason)
         if outcome is not Outcome.COMPLETE:
             return outcome
-        if self._refusal.pieces:
+        if self._refusal:
             return Outcome.REFUSED
         answer = self._thinking.unopened if self._thinking.unopened is not None else self._text.whole
         if answer:
@@ -343,26 +356,37 @@ class Reply:
 
 
 class _Text:
-    """One text that comes in pieces, each of them whole characters and without the secret."""
+    """One text that comes in pieces, each of them whole characters and without the secret. False while there is none."""
 
     def __init__(self, secret: str) -> None:
-        self.pieces: list[str] = []
+        self._pieces: list[str] = []
+        #: Pieces put together, some hundred at a time: each by itself takes ten times as much memory as its text.
+        self._blocks: list[str] = []
         self._joiner = SurrogateJoiner()
         self._mask = SecretMask(secret)
 
+    def __bool__(self) -> bool:
+        return bool(self._pieces or self._blocks)
+
     def feed(self, text: str) -> str:
         if text and (text := self._mask.feed(self._joiner.feed(text))):
-            self.pieces.append(text)
+            self._keep(text)
         return text
 
     def finish(self) -> str:
         if rest := self._mask.feed(self._joiner.finish()) + self._mask.finish():
-            self.pieces.append(rest)
+            self._keep(rest)
         return rest
+
+    def _keep(self, text: str) -> None:
+        self._pieces.append(text)
+        if len(self._pieces) >= _PIECES_IN_A_BLOCK:
+            self._blocks.append("".join(self._pieces))
+            self._pieces.clear()
 
     @property
     def whole(self) -> str:
-        return "".join(self.pieces)
+        return "".join(self._blocks + self._pieces)
 
 
 class _Call:

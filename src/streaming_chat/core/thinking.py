@@ -56,6 +56,11 @@ class ThinkSplitter:
         self._behind_close: list[str] | None = None
 
     @property
+    def is_unopened(self) -> bool:
+        """Whether there was a `</think>` that nothing had opened."""
+        return self._behind_close is not None
+
+    @property
     def unopened(self) -> str | None:
         """The answer behind a `</think>` that nothing had opened; None when there was none."""
         return None if self._behind_close is None else "".join(self._behind_close).lstrip("\r\n")

@@ -6,7 +6,9 @@ import sqlite3
 import threading
 from array import array
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 from streaming_chat.core.arrivals import arrival_words, to_bytes
@@ -45,60 +47,70 @@ class Recorder:
 
     def __init__(self, draft: _Draft, finish: Callable[[_Draft, Turn], None]) -> None:
         self.number = draft.number
-        self._events = draft.events
         self._draft = draft
         self._finish = finish
 
     def handle(self, event: Event) -> None:
-        """Take note of `event`. Never blocks, never fails: the writer thread does the work."""
-        self._events.append(event)
+        """Take note of `event`. Never waits for the file, never fails: the writer thread does that work."""
+        self._draft.note(event)
 
     def end(self, turn: Turn) -> None:
         """Save the whole turn; it is committed on return. What fails is told through the history's notice."""
         self._finish(self._draft, turn)
 
 
+class _Piece:
+    """What came since the last save, as it is saved: the events themselves would take twenty times as much memory."""
+
+    def __init__(self) -> None:
+        self.started: Started | None = None
+        self.texts = {kind: StringIO() for kind in _KIND_OF_EVENT.values()}
+        self.calls: list[tuple[int, str, str]] = []
+        self.arrivals = array("Q")
+
+
 class _Draft:
-    """A running turn. The streaming thread appends to `events`; all else needs the history's lock."""
+    """A running turn. The streaming thread notes what comes, the writer thread takes it; all else needs History's lock."""
 
     def __init__(self, number: int | None) -> None:
         self.number = number
-        self.events: list[Event] = []
+        self._lock = Lock()  # Held for no longer than an event, or a change of the piece, takes.
+        self._piece = _Piece()
         self._start = 0.0
         self._arrivals = array("Q")
         self._pieces = 0
 
-    def take(self) -> tuple[Started | None, dict[str, Any] | None]:
-        """What came since the last time: the start of the answer, and a row of `pieces`."""
-        events = self.events[:]
-        # An event that the streaming thread appends in between stays: only what was copied goes.
-        del self.events[: len(events)]
-        started: Started | None = None
-        texts: dict[str, list[str]] = {"text": [], "reasoning": [], "refusal": []}
-        calls: list[tuple[int, str, str]] = []
-        known = len(self._arrivals)
-        for event in events:
-            if isinstance(event, Sent):
+    def note(self, event: Event) -> None:
+        """Something happened."""
+        with self._lock:
+            piece = self._piece
+            if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta)):
+                kind = _KIND_OF_EVENT[type(event)]
+                piece.texts[kind].write(event.text)
+                piece.arrivals.extend(arrival_words(event.at - self._start, kind, len(event.text)))
+            elif isinstance(event, ToolCallDelta):
+                piece.calls.append((event.index, event.name, event.arguments))
+                length = len(event.name) + len(event.arguments)
+                piece.arrivals.extend(arrival_words(event.at - self._start, "tool_call", length))
+            elif isinstance(event, Sent):
                 self._start = event.at
             elif isinstance(event, Started):
-                started = event
-            elif isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta)):
-                kind = _KIND_OF_EVENT[type(event)]
-                texts[kind].append(event.text)
-                self._arrivals.extend(arrival_words(event.at - self._start, kind, len(event.text)))
-            elif isinstance(event, ToolCallDelta):
-                calls.append((event.index, event.name, event.arguments))
-                length = len(event.name) + len(event.arguments)
-                self._arrivals.extend(arrival_words(event.at - self._start, "tool_call", length))
-        if len(self._arrivals) == known:
-            return started, None
+                piece.started = event
+
+    def take(self) -> tuple[Started | None, dict[str, Any] | None]:
+        """What came since the last time: the start of the answer, and a row of `pieces`."""
+        with self._lock:
+            piece, self._piece = self._piece, _Piece()
+        if not piece.arrivals:
+            return piece.started, None
+        self._arrivals.extend(piece.arrivals)
         self._pieces += 1
-        return started, {
+        return piece.started, {
             "turn_id": self.number,
             "seq": self._pieces,
-            **{kind: "".join(pieces) for kind, pieces in texts.items()},
-            "tool_calls": as_json(calls),
-            "arrivals": to_bytes(self._arrivals[known:]),
+            **{kind: text.getvalue() for kind, text in piece.texts.items()},
+            "tool_calls": as_json(piece.calls),
+            "arrivals": to_bytes(piece.arrivals),
         }
 
     def arrivals(self) -> bytes:
