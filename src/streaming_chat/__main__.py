@@ -19,8 +19,13 @@ def main() -> None:
 
 
 def _status() -> object:
+    import gc
     import signal
     from contextlib import suppress
+
+    # The collector would look at every object again and again while modules are imported, and none of them is garbage.
+    # The first request switches it on.
+    gc.disable()
 
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:

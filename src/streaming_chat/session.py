@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import os
-import uuid
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import Protocol
@@ -74,7 +74,7 @@ class Session:
         self._in_chat = in_chat
         self._model_is_fixed = model_is_fixed
         self._conversation = Conversation(stateful=settings.stateful)
-        self._name = uuid.uuid4().hex
+        self._name = os.urandom(16).hex()
 
     def change(self, name: str, text: str | None) -> None:
         """Give the setting `name` the value that `text` stands for, or the built-in one. UsageError when it has none."""
@@ -92,6 +92,10 @@ class Session:
 
     def ask(self, prompt: str) -> Turn:
         """Send `prompt`, show the answer, keep the record."""
+        # Switched off since the start (__main__.py). What is there by now is no garbage, and is not looked at any more.
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
         request = self._request(prompt)
         self.last_prompt = prompt
         if self.log:

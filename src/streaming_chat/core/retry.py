@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 from streaming_chat.core.errors import ChatError
 
@@ -39,6 +38,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     wait = _seconds(text)
     if wait is not None or not text:
         return wait
+    from email.utils import parsedate_to_datetime  # A hundredth of a second that few answers need.
+
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
