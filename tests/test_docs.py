@@ -38,6 +38,7 @@ def _load(path: Path) -> Any:
 
 
 regenerate = _load(ROOT / "docs" / "regenerate.py")
+pictures = _load(ROOT / "docs" / "pictures.py")
 
 
 def name_of(path: Path) -> str:
@@ -62,6 +63,11 @@ def section(path: Path, heading: str) -> str:
 def test_the_excerpts_are_what_the_program_says(path):
     page = path.read_text(encoding="utf-8")
     assert page == regenerate.regenerated(page), "python docs/regenerate.py"
+
+
+@pytest.mark.parametrize("theme", pictures.LOOKS)
+def test_the_pictures_show_what_the_program_shows(theme):
+    assert pictures.path_of(theme).read_text(encoding="utf-8") == pictures.picture(theme), "python docs/pictures.py"
 
 
 def test_every_excerpt_stands_somewhere():

@@ -99,3 +99,17 @@ def test_where_the_hangup_is_ignored_a_closed_terminal_is_the_end_of_the_input(
     chat.close_terminal()
     assert chat.status() == 0
     assert chat.said() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, None])
+def test_a_chat_whose_editor_is_still_being_imported(world: World, server: Server, number: signal.Signals | None) -> None:
+    # The prompt is there before the editor, and so may be the end.
+    for _ in range(5):
+        chat = Chat(world, server, "xterm-256color", ignored=signal.SIGHUP if number is None else None)
+        chat.wait_for(re.compile(rb"You: "))
+        if number is None:
+            chat.close_terminal()
+        else:
+            os.kill(chat.pid, number)
+        assert chat.status() == (0 if number is None else 128 + number)
+        assert chat.said() == []

@@ -66,16 +66,17 @@ def test_an_answer_needs_the_client_of_the_sdk_and_no_more(world: World, server:
     assert {name for name in names if name.startswith(("openai.types", "openai.resources", "openai.lib"))} == set()
 
 
-def test_a_chat_is_there_before_the_sdk(world: World, server: Server) -> None:
-    # The import of the SDK begins when the prompt is drawn.
+def test_a_prompt_is_there_before_the_editor_and_the_sdk(world: World, server: Server) -> None:
     screen = world.screen(
         "--base-url", server.base_url, program=program(), env={"OPENAI_API_KEY": KEY}, columns=200, lines=60
     )
     screen.wait_until(lambda: b"You:" in screen.raw)
     names = imported(screen.raw.decode(errors="replace").replace("\r", "").partition("You:")[0])
-    assert "prompt_toolkit.application" in names
-    assert ours(names) <= ASKING | {"history", "commands", "repl", "line_editor", "line_reader", "editor"}
-    assert libraries(names) <= {"prompt_toolkit", "wcwidth", "platformdirs", "dotenv"}
+    assert "streaming_chat.repl" in names
+    assert ours(names) <= ASKING | {"history", "commands", "repl", "line_reader", "editor"}
+    assert libraries(names) <= {"platformdirs", "dotenv"}
+    # The editor comes behind it, and the SDK when that is drawn.
+    screen.wait_until(lambda: b"prompt_toolkit.application" in screen.raw)
 
 
 def test_whoever_asks_for_the_package_gets_it(world: World) -> None:

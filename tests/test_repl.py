@@ -554,3 +554,27 @@ def test_what_is_typed_in_an_ascii_locale_arrives(chat, server):
     screen.line("héllo 日本")
     screen.wait_for("ok")
     assert server.chats[0].json["messages"][0]["content"] == "héllo 日本"
+
+
+def test_what_is_typed_at_the_prompt_that_is_there_before_the_editor_is_not_lost(world, server, tmp_path):
+    # An editor whose import waits for the test.
+    (tmp_path / "late").mkdir()
+    gate = tmp_path / "gate"
+    code = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+    site = "import sys; sys.meta_path.insert(0, type('', (), {'find_spec': staticmethod(lambda name, *_: "
+    site += "exec(compile(CODE, '', 'exec')) if name == 'prompt_toolkit' else None)})())"
+    (tmp_path / "late" / "sitecustomize.py").write_text(f"CODE = {code!r}\n{site}\n")
+    screen = world.screen(
+        env={"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "k", "PYTHONPATH": str(tmp_path / "late")}
+    )
+    screen.wait_for("You:")
+    screen.key("ctrl-c")
+    screen.line("first")
+    screen.send("second")
+    time.sleep(0.2)
+    assert "first" not in screen.text
+    gate.touch()
+    screen.wait_for("(Ctrl-C again")
+    screen.wait_for("Hello, world!")
+    screen.wait_for(re.compile(r"You: second\Z"))
+    assert [request.json["messages"][-1]["content"] for request in server.chats] == ["first"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +47,8 @@ class LineEditor:
         # Without this the terminal is asked where its cursor is, and one that does not answer gets a warning. Nothing
         # below the prompt is drawn, so there is no need to know.
         os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")
+        # A signal that ends the program may come when the library is about to wait: nobody wants to hear that it did not.
+        warnings.filterwarnings("ignore", "coroutine 'Application.run_async' was never awaited", RuntimeWarning)
         self._session: PromptSession[str] = PromptSession(
             output=_Terminal.from_pty(sys.stdout, term=os.environ.get("TERM"), default_color_depth=ColorDepth.from_env()),
             history=_history(state_folder, notice),

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import fill
@@ -21,8 +22,12 @@ from streaming_chat.config_command import shown
 from streaming_chat.core.errors import ChatError, OutputClosed
 from streaming_chat.core.sanitize import sanitize
 from streaming_chat.line_reader import LineCleared, LineReader
+from streaming_chat.renderers.live import prepare
 from streaming_chat.settings import OPTIONS, Settings
-from streaming_chat.signals import interruptible, no_interrupt
+from streaming_chat.signals import ended_at_once, interruptible, no_interrupt
+
+#: Bracketed paste off, the cursor shown, a new line: whatever the editor had got to.
+_AS_FOUND = b"\x1b[?2004l\x1b[?25h\r\n"
 
 #: A slash and a word: a path (`/etc/hosts`) or a line that begins with a blank is a message.
 _COMMAND = re.compile(r"/[^\s/]*(\s|$)")
@@ -42,6 +47,48 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Leave the terminal as it was found."""
+
+
+class _EarlyPrompt:
+    """A prompt that is there before the editor behind it, whose import takes a tenth of a second: nothing typed is lost.
+
+    `make` is given what to call when the editor has drawn its own prompt over this one.
+    """
+
+    def __init__(self, chat: Chat, make: Callable[[Callable[[], None]], Reader]) -> None:
+        self._chat = chat
+        self._make = make
+        self._reader: Reader | None = None
+
+    def read(self) -> str:
+        """One message, as the editor reads it."""
+        if self._reader is not None:
+            return self._reader.read()
+        session = self._chat.session
+        # Until the editor waits, an exception from a signal may get lost: in an import, or where an event loop is made.
+        with ExitStack() as until_drawn:
+            until_drawn.enter_context(ended_at_once(self._leave))
+            with session.keyboard.queued():
+                self._draw(session.output.styled("you", "You: "))
+                self._reader = self._make(until_drawn.close)
+                self._draw("\r")
+            return self._reader.read()
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def _draw(self, text: str) -> None:
+        # That the terminal has been closed is told by the end of what is read from it.
+        with suppress(OutputClosed):
+            self._chat.session.output.write(text)
+
+    def _leave(self) -> None:
+        # By the system's own calls: a signal may come in the middle of a write, and a buffer is not to be entered twice.
+        with suppress(OSError):
+            os.write(1, _AS_FOUND)
+        self._chat.session.keyboard.restore()
 
 
 def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
@@ -119,31 +166,43 @@ def _tell(chat: Chat, error: ChatError) -> None:
 
 
 def _reader(chat: Chat, state_folder: Path | None, color: bool) -> Reader:
-    # The SDK takes half a second to import. It does so while the user reads the header and types.
+    # The SDK is imported, and the connection opened, while the user reads the header and types.
     preload = threading.Thread(target=_preload, args=(chat,), daemon=True)
     notices = chat.session.notices
     simple = LineReader(notices.output, chat.session.keyboard, before_first=preload.start)
     if not chat.session.output.is_terminal or os.environ.get("TERM") == "dumb":
         return simple
-    try:
-        from streaming_chat.line_editor import LineEditor
-    except ImportError:
-        return simple
 
-    return LineEditor(
-        state_folder=state_folder,
-        models=lambda: _model_names(chat),
-        color=color,
-        when_drawn=preload.start,
-        when_typing=chat.session.provider.get_ready,
-        notice=notices.notice,
-    )
+    def make(when_drawn: Callable[[], None]) -> Reader:
+        try:
+            from streaming_chat.line_editor import LineEditor
+        except ImportError:
+            return simple
+        if not os.isatty(0):
+            raise EOFError  # The terminal has been closed meanwhile.
+
+        def drawn() -> None:
+            when_drawn()
+            preload.start()
+
+        return LineEditor(
+            state_folder=state_folder,
+            models=lambda: _model_names(chat),
+            color=color,
+            when_drawn=drawn,
+            when_typing=chat.session.provider.get_ready,
+            notice=notices.notice,
+        )
+
+    return _EarlyPrompt(chat, make)
 
 
 def _preload(chat: Chat) -> None:
     # The first request meets the same failure, and tells it where it belongs.
     with suppress(ChatError):
         chat.session.provider.preload()
+    if chat.session.output.is_terminal and not chat.session.settings.raw:
+        prepare()
 
 
 def _model_names(chat: Chat) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +32,8 @@ def end_on_termination() -> None:
             _State.pending = _State.pending or number
             return
         _State.leaving = number
+        # What is torn by leaving in the middle of something (an event loop that is being made) is nobody's concern.
+        sys.unraisablehook = _nothing_unraisable
         # SystemExit and not an exception of ours: no `except Exception` on the way, the SDK's least of all, takes it.
         raise SystemExit(128 + number)
 
@@ -38,6 +42,26 @@ def end_on_termination() -> None:
         # `nohup` asks for SIGHUP to be ignored, and a program keeps to that.
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
+
+
+@contextmanager
+def ended_at_once(put_in_order: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program where it stands, after `put_in_order`: in an import, a SystemExit can get lost."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        put_in_order()
+        os._exit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    found = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in found.items():
+        if callable(handler):  # Not one that is ignored.
+            signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in found.items():
+            signal.signal(number, handler)
 
 
 def status_of_signal() -> int | None:
@@ -132,6 +156,10 @@ def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def _nothing_unraisable(_what: object) -> None:
+    pass
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:

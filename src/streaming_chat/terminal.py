@@ -96,6 +96,28 @@ class Keyboard:
             yield
 
     @contextmanager
+    def queued(self) -> Iterator[None]:
+        """Keys wait as they are, for a program that reads each by itself; Ctrl-C and Enter are keys like others."""
+        if self._found is None:
+            yield
+            return
+        import termios
+
+        raw = [*self._found]
+        raw[0] &= ~termios.ICRNL
+        raw[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
+        with _attributes(raw):
+            yield
+
+    def restore(self) -> None:
+        """Treat keys as before the program began, from now on."""
+        if self._found is not None:
+            import termios
+
+            with suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSANOW, self._found)
+
+    @contextmanager
     def as_found(self) -> Iterator[None]:
         """Keys are treated as before the program began: for another program, or for a line that the system edits."""
         if self._found is None:
@@ -120,12 +142,15 @@ def _terminal_attributes() -> list[Any] | None:
 def _attributes(attributes: list[Any]) -> Iterator[None]:
     import termios
 
-    before = termios.tcgetattr(0)
+    try:
+        before = termios.tcgetattr(0)
+    except termios.error:  # A terminal that has been closed has no attributes.
+        yield
+        return
     try:
         # Not TCSAFLUSH: what was typed ahead is kept.
         termios.tcsetattr(0, termios.TCSADRAIN, attributes)
         yield
     finally:
-        # A terminal that has been closed has no attributes.
         with suppress(termios.error):
             termios.tcsetattr(0, termios.TCSADRAIN, before)

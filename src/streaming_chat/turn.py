@@ -2,19 +2,24 @@
 
 It is given a provider (where the chunks come from), renderers (who is told what happens) and a clock, and knows of none
 more than the few lines of protocol below. The clock is read when a chunk is there and before anything of it is shown.
+
+What has arrived together is shown together: where the provider says when it begins to wait, text is written once for all
+chunks before that, in one piece. Nothing waits for a timer, or for what has not arrived.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from itertools import groupby
 from typing import Any, Protocol
 
 from streaming_chat.core.adaptation import adapt, adaptation_for
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError, OutputClosed
-from streaming_chat.core.events import Adapted, Event, Finished, Retrying
+from streaming_chat.core.events import Adapted, Event, Finished, ReasoningDelta, RefusalDelta, Retrying, TextDelta
 from streaming_chat.core.reply import Reply, Turn
 from streaming_chat.core.retry import retry_delay
 from streaming_chat.signals import deferred
@@ -24,8 +29,9 @@ class Provider(Protocol):
     """Where answers come from: chunk dicts as they arrive, `core.reply.DONE` for `[DONE]`, a text for what is no chunk.
 
     Reading them raises ChatError, and nothing else, when the stream fails. Chunks with a `request_id`, the server's name for
-    the request, are asked for it. A provider with a `secret`, its key, never finds it in an answer. One with `preload()` is
-    told to import and load what it needs before the clock starts.
+    the request, are asked for it; those with `call_before_waiting` are told what to do before they wait for more. A provider
+    with a `secret`, its key, never finds it in an answer. One with `preload()` is told to import and load what it needs
+    before the clock starts.
     """
 
     def stream(self, request: ChatRequest) -> AbstractContextManager[Iterable[Any]]:
@@ -33,7 +39,10 @@ class Provider(Protocol):
 
 
 class Renderer(Protocol):
-    """Someone who is told what happens in an answer, while it happens."""
+    """Someone who is told what happens in an answer, while it happens.
+
+    One with `takes_together` true gets pieces of one text that arrived together as one event, with the time of the first.
+    """
 
     def handle(self, event: Event) -> None:
         """Something happened. OutputClosed ends the turn: nobody is reading."""
@@ -56,6 +65,7 @@ def run_turn(
     A failure, and Ctrl-C (KeyboardInterrupt), end the turn and are told by its outcome. OutputClosed, and SystemExit from
     a signal, do so too and are raised again, once the turn has been handed to the renderers.
     """
+    audience = _Audience(renderers)
     reply = Reply(request, clock(), secret=getattr(provider, "secret", ""))
     error: ChatError | None = None
     interrupted = False
@@ -63,8 +73,9 @@ def run_turn(
     try:
         # What the client has to get ready is not the server's time, so the turn begins after it.
         getattr(provider, "preload", _nothing)()
-        _tell(renderers, [reply.begin(clock())])
-        error = _attempts(reply, provider, renderers, retries, clock, sleep)
+        audience.tell([reply.begin(clock())])
+        audience.catch_up()
+        error = _attempts(reply, provider, audience, retries, clock, sleep)
     except KeyboardInterrupt:
         interrupted = True
     except OutputClosed as ending:
@@ -99,7 +110,7 @@ def run_turn(
 def _attempts(
     reply: Reply,
     provider: Provider,
-    renderers: Sequence[Renderer],
+    audience: _Audience,
     retries: int,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
@@ -112,8 +123,14 @@ def _attempts(
         try:
             with provider.stream(reply.request) as chunks:
                 reply.headers(clock(), getattr(chunks, "request_id", None))
-                for chunk in chunks:
-                    _tell(renderers, reply.feed(chunk, clock()))
+                tells = getattr(chunks, "call_before_waiting", _cannot)(audience.catch_up)
+                try:
+                    for chunk in chunks:
+                        audience.tell(reply.feed(chunk, clock()))
+                        if not tells:
+                            audience.catch_up()
+                finally:
+                    audience.catch_up()
             return None
         except OutputClosed:
             raise
@@ -127,17 +144,53 @@ def _attempts(
                 return failure
         if adaptation is not None:
             reply.request = adapt(reply.request, [adaptation])
-            _tell(renderers, [Adapted(clock(), adaptation)])
+            audience.tell([Adapted(clock(), adaptation)])
         elif delay is not None:
             retried += 1
-            _tell(renderers, [Retrying(clock(), retried + 1, retries + 1, delay, message)])
+            audience.tell([Retrying(clock(), retried + 1, retries + 1, delay, message)])
+            audience.catch_up()
             sleep(delay)
 
 
-def _tell(renderers: Sequence[Renderer], events: list[Event]) -> None:
-    for event in events:
-        for renderer in renderers:
-            renderer.handle(event)
+class _Audience:
+    """The renderers of one turn. Those that take together what arrived together are told of it by `catch_up`."""
+
+    def __init__(self, renderers: Sequence[Renderer]) -> None:
+        self._at_once = [one for one in renderers if not getattr(one, "takes_together", False)]
+        self._together = [one for one in renderers if getattr(one, "takes_together", False)]
+        self._waiting: list[Event] = []
+
+    def tell(self, events: list[Event]) -> None:
+        """These happened."""
+        self._waiting += events
+        for event in events:
+            for renderer in self._at_once:
+                renderer.handle(event)
+
+    def catch_up(self) -> None:
+        """Nothing else has arrived so far."""
+        waiting, self._waiting = self._waiting, []
+        for event in _joined(waiting):
+            for renderer in self._together:
+                renderer.handle(event)
+
+
+def _joined(events: list[Event]) -> Iterator[Event]:
+    """The events, with the pieces of one text that follow one another as one."""
+    if len(events) == 1:
+        yield from events
+        return
+    for kind, run in groupby(events, type):
+        if kind is TextDelta or kind is ReasoningDelta or kind is RefusalDelta:
+            some = [event for event in run if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta))]
+            yield replace(some[0], text="".join(event.text for event in some))
+        else:
+            yield from run
+
+
+def _cannot(_callback: Callable[[], None]) -> bool:
+    """What chunks without `call_before_waiting` do."""
+    return False
 
 
 def _nothing() -> None:

@@ -192,8 +192,18 @@ class ChunkStream:
         text = self._endpoint.without_secret(bytes(body).decode(errors="replace"))
         return not_a_stream(content_type, text[:10_000], self._endpoint, self.request_id)
 
+    def call_before_waiting(self, callback: Callable[[], None]) -> bool:
+        """Have `callback` called whenever all that has arrived was read. False where the connection cannot do that."""
+        extensions = getattr(getattr(self._response, "http_response", None), "extensions", {})
+        stream = extensions.get("network_stream")
+        if stream is None or not hasattr(stream, "before_waiting"):
+            return False
+        stream.before_waiting = callback
+        return True
+
     def close(self) -> None:
         """The answer is over. What is left of the body is read aside, so that the connection serves for the next one."""
+        self.call_before_waiting(_nothing)
         if self._is_done:
             threading.Thread(target=self._drain, daemon=True).start()
         else:
@@ -236,6 +246,10 @@ def _from_json(text: str) -> Any:
         end = -1
     # It is told by the library what is wrong with it.
     return value if end == len(text) else json.loads(text)
+
+
+def _nothing() -> None:
+    """What is done before waiting for what belongs to no answer."""
 
 
 class _NotJSON(ServerError):

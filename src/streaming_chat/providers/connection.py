@@ -18,7 +18,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -115,9 +115,13 @@ class Stream:
     def __init__(self, connection: socket.socket, errors: Any) -> None:
         self._socket = connection
         self._errors = errors
+        #: Called when all that has come was read, and more is waited for.
+        self.before_waiting: Callable[[], None] | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Wait for bytes, at most `timeout` seconds; b"" at the end."""
+        if self.before_waiting is not None:
+            self.before_waiting()
         try:
             self._socket.settimeout(timeout)
             return self._socket.recv(max_bytes)

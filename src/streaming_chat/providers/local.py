@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -151,6 +151,10 @@ class LocalChunks:
         """Yield until the end of the answer; ChatError when the stream fails."""
         with self._server.explaining():
             yield from self._chunks
+
+    def call_before_waiting(self, callback: Callable[[], None]) -> bool:
+        """As `ChunkStream` does it."""
+        return self._chunks.call_before_waiting(callback)
 
 
 class ServerProcess:

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from streaming_chat.core.events import TextDelta
-from streaming_chat.core.markdown import MarkdownStream
+from streaming_chat.core.events import Event, Sent, TextDelta
 from streaming_chat.renderers.plain import TerminalRenderer
 from streaming_chat.renderers.stall import StallHint, terminal_columns
 from streaming_chat.terminal import Output
+
+if TYPE_CHECKING:
+    from streaming_chat.core.markdown import MarkdownStream
 
 #: The width of a terminal that does not tell its own.
 _USUAL_WIDTH = 80
 
 
+def prepare() -> None:
+    """Import what formats text and colours code: a twentieth of a second that the first word is not to wait for."""
+    with suppress(ImportError):
+        from streaming_chat.core.markdown.code import Highlighter
+
+        Highlighter("python")
+
+
 class LiveRenderer(TerminalRenderer):
-    """Formats the answer. What is beside it (reasoning, tool calls, a refusal) is shown as it comes."""
+    """Formats the answer. What is beside it (reasoning, tool calls, a refusal) is shown as it comes.
+
+    ImportError where the libraries for it are not installed.
+    """
 
     def __init__(
         self,
@@ -29,10 +46,19 @@ class LiveRenderer(TerminalRenderer):
         hyperlinks: bool,
         columns: Callable[[], int] = terminal_columns,
     ) -> None:
+        if find_spec("wcwidth") is None:
+            raise ImportError("wcwidth")
         super().__init__(output, aside, reasoning=reasoning, hint=hint)
         self._columns = columns
         self._theme, self._color, self._hyperlinks = theme, color, hyperlinks
         self._markdown: MarkdownStream | None = None
+
+    def handle(self, event: Event) -> None:
+        """Show what has a text."""
+        if isinstance(event, Sent):
+            # While the server thinks there is time.
+            threading.Thread(target=prepare, name="live", daemon=True).start()
+        super().handle(event)
 
     def _formatted(self, text: str, *, is_last: bool = False) -> str:
         if self._section is not TextDelta:
@@ -42,6 +68,8 @@ class LiveRenderer(TerminalRenderer):
         if markdown is None:
             if is_last:
                 return text
+            from streaming_chat.core.markdown import MarkdownStream
+
             markdown = MarkdownStream(self._width(), self._color, theme=self._theme, hyperlinks=self._hyperlinks)
         # A terminal may have been made wider or narrower. Asking costs less than hearing of it would.
         markdown.width = self._width()

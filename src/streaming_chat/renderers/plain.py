@@ -12,6 +12,8 @@ from streaming_chat.terminal import Output
 class PlainRenderer:
     """For an output that is not a terminal: the text exactly, and a newline at its end when it has none."""
 
+    takes_together = True
+
     def __init__(self, output: Output) -> None:
         self._output = output
         self._last = ""
@@ -36,6 +38,8 @@ class TerminalRenderer:
     Reasoning, and the calls that a model asks for, are not the answer: they are dimmed, and go to `aside`.
     The `hint` of a stall, a renderer of its own behind this one, makes way for what is written.
     """
+
+    takes_together = True
 
     def __init__(self, output: Output, aside: Output, *, reasoning: bool = True, hint: StallHint | None = None) -> None:
         self._output = output

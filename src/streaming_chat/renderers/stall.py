@@ -56,6 +56,8 @@ class StallHint:
     cannot be written, that must not keep the answer's own writer from noticing.
     """
 
+    takes_together = True
+
     def __init__(
         self,
         output: Output,
