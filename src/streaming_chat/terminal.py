@@ -6,6 +6,8 @@ Nothing here knows what the text means. Text from outside is sanitised before it
 from __future__ import annotations
 
 import os
+import select
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,10 +28,16 @@ STYLES: Mapping[str, str] = {
 
 
 class Output:
-    """Standard output or standard error. Every write is flushed: what has arrived is on the screen."""
+    """Standard output or standard error. Every write is flushed: what has arrived is on the screen.
+
+    One that is slow is not waited for inside `patient()`: what it does not take waits, until `take_up` finds the time.
+    """
 
     def __init__(self, stream: BinaryIO | None, *, is_terminal: bool, color: bool) -> None:
         self._stream = stream
+        #: What the device has not taken yet; None where it is waited for.
+        self._backlog: bytearray | None = None
+        self._device: int | None = None
         self.is_terminal = is_terminal
         self.has_color = color
 
@@ -46,11 +54,71 @@ class Output:
         """Write and flush. OutputClosed when nobody reads any more, OutputFailed when it cannot be written."""
         if not text:
             return
+        self._put(text.encode(errors="replace"))
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Do not wait for a slow device inside; all that is left then is written at the end."""
+        self._device = self._without_waiting()
+        if self._device is None:
+            yield
+            return
+        self._backlog = bytearray()
+        try:
+            yield
+        finally:
+            self.settle()
+            self._backlog = None
+            os.close(self._device)
+
+    def settle(self) -> None:
+        """Write all that waits, however long that takes."""
+        if self._backlog:
+            left, self._backlog = bytes(self._backlog), None
+            self._put(left)
+            self._backlog = bytearray()
+
+    def take_up(self, source: int) -> None:
+        """Write what waits, for as long as nothing is to be read from the file number `source`."""
+        if not self._backlog or self._device is None:
+            return
+        both = select.poll()
+        both.register(source, select.POLLIN)
+        both.register(self._device, select.POLLOUT)
+        while self._backlog:
+            ready = dict(both.poll())
+            if source in ready:
+                return
+            self._put(b"")
+
+    def _without_waiting(self) -> int | None:
+        """The device once more, to be written to without waiting; None where there is no such thing.
+
+        Opened anew, since others share the file that is open: a shell's would not wait any more, either.
+        """
+        if self._stream is None or not hasattr(select, "poll"):
+            return None
+        try:
+            number = self._stream.fileno()
+            if not self.is_terminal and not stat.S_ISFIFO(os.fstat(number).st_mode):
+                return None  # A file is never slow, and opened anew it would be written to in another place.
+            name = os.ttyname(number) if self.is_terminal else f"/proc/self/fd/{number}"
+            return os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError:
+            return None
+
+    def _put(self, data: bytes) -> None:
         if self._stream is None:
             raise OutputFailed("it is closed")
         try:
-            self._stream.write(text.encode(errors="replace"))
-            self._stream.flush()
+            if self._backlog is None or self._device is None:
+                self._stream.write(data)
+                self._stream.flush()
+                return
+            self._backlog += data
+            with suppress(BlockingIOError):
+                while self._backlog:
+                    del self._backlog[: os.write(self._device, self._backlog)]
         except BrokenPipeError:
             self._give_up()
             raise OutputClosed from None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Protocol
@@ -41,7 +41,8 @@ class Provider(Protocol):
 class Renderer(Protocol):
     """Someone who is told what happens in an answer, while it happens.
 
-    One with `takes_together` true gets pieces of one text that arrived together as one event, with the time of the first.
+    One with `takes_together` true gets pieces of one text that arrived together as one event, with the time of the first,
+    and has `patient()` and `take_up(source)` of an `Output`, so that a slow device does not keep the server waiting.
     """
 
     def handle(self, event: Event) -> None:
@@ -68,6 +69,7 @@ def run_turn(
     audience = _Audience(renderers)
     reply = Reply(request, clock(), secret=getattr(provider, "secret", ""))
     error: ChatError | None = None
+    ended: float | None = None
     interrupted = False
     leave: BaseException | None = None
     try:
@@ -75,7 +77,11 @@ def run_turn(
         getattr(provider, "preload", _nothing)()
         audience.tell([reply.begin(clock())])
         audience.catch_up()
-        error = _attempts(reply, provider, audience, retries, clock, sleep)
+        with audience.patient():
+            try:
+                error = _attempts(reply, provider, audience, retries, clock, sleep)
+            finally:
+                ended = clock()
     except KeyboardInterrupt:
         interrupted = True
     except OutputClosed as ending:
@@ -87,7 +93,8 @@ def run_turn(
         error = failure
     except Exception as failure:  # noqa: BLE001 # a fault of the program's own must not cost the turn its record
         error = ChatError.unexpected(failure)
-    at = clock()
+    # A slow terminal may have taken longer.
+    at = clock() if ended is None else ended
     events, turn = reply.finish(at, error=error, interrupted=interrupted)
     events.append(Finished(at, turn.outcome, turn.finish_reason))
     with deferred():
@@ -123,7 +130,7 @@ def _attempts(
         try:
             with provider.stream(reply.request) as chunks:
                 reply.headers(clock(), getattr(chunks, "request_id", None))
-                tells = getattr(chunks, "call_before_waiting", _cannot)(audience.catch_up)
+                tells = getattr(chunks, "call_before_waiting", _cannot)(audience.before_waiting)
                 try:
                     for chunk in chunks:
                         audience.tell(reply.feed(chunk, clock()))
@@ -167,6 +174,22 @@ class _Audience:
             for renderer in self._at_once:
                 renderer.handle(event)
 
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Nobody is waited for inside."""
+        with ExitStack() as stack:
+            for renderer in self._together:
+                if patient := getattr(renderer, "patient", None):
+                    stack.enter_context(patient())
+            yield
+
+    def before_waiting(self, source: int) -> None:
+        """Nothing else has arrived so far, and more is going to be read from the file number `source`."""
+        self.catch_up()
+        for renderer in self._together:
+            if take_up := getattr(renderer, "take_up", None):
+                take_up(source)
+
     def catch_up(self) -> None:
         """Nothing else has arrived so far."""
         waiting, self._waiting = self._waiting, []
@@ -188,7 +211,7 @@ def _joined(events: list[Event]) -> Iterator[Event]:
             yield from run
 
 
-def _cannot(_callback: Callable[[], None]) -> bool:
+def _cannot(_callback: Callable[[int], None]) -> bool:
     """What chunks without `call_before_waiting` do."""
     return False
 

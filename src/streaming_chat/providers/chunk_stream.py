@@ -192,8 +192,11 @@ class ChunkStream:
         text = self._endpoint.without_secret(bytes(body).decode(errors="replace"))
         return not_a_stream(content_type, text[:10_000], self._endpoint, self.request_id)
 
-    def call_before_waiting(self, callback: Callable[[], None]) -> bool:
-        """Have `callback` called whenever all that has arrived was read. False where the connection cannot do that."""
+    def call_before_waiting(self, callback: Callable[[int], None]) -> bool:
+        """Have `callback` called whenever all that has arrived was read, with the file number of what is waited for.
+
+        False where the connection cannot do that.
+        """
         extensions = getattr(getattr(self._response, "http_response", None), "extensions", {})
         stream = extensions.get("network_stream")
         if stream is None or not hasattr(stream, "before_waiting"):
@@ -248,7 +251,7 @@ def _from_json(text: str) -> Any:
     return value if end == len(text) else json.loads(text)
 
 
-def _nothing() -> None:
+def _nothing(_source: int) -> None:
     """What is done before waiting for what belongs to no answer."""
 
 

@@ -115,13 +115,13 @@ class Stream:
     def __init__(self, connection: socket.socket, errors: Any) -> None:
         self._socket = connection
         self._errors = errors
-        #: Called when all that has come was read, and more is waited for.
-        self.before_waiting: Callable[[], None] | None = None
+        #: Called, with the file number, when all that has come was read, and more is waited for.
+        self.before_waiting: Callable[[int], None] | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Wait for bytes, at most `timeout` seconds; b"" at the end."""
         if self.before_waiting is not None:
-            self.before_waiting()
+            self.before_waiting(self._socket.fileno())
         try:
             self._socket.settimeout(timeout)
             return self._socket.recv(max_bytes)

@@ -152,7 +152,7 @@ class LocalChunks:
         with self._server.explaining():
             yield from self._chunks
 
-    def call_before_waiting(self, callback: Callable[[], None]) -> bool:
+    def call_before_waiting(self, callback: Callable[[int], None]) -> bool:
         """As `ChunkStream` does it."""
         return self._chunks.call_before_waiting(callback)
 

@@ -17,6 +17,7 @@ class PlainRenderer:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._last = ""
+        self.patient, self.take_up = output.patient, output.take_up
 
     def handle(self, event: Event) -> None:
         """Write text and refusal; nothing else belongs to the answer."""
@@ -43,6 +44,7 @@ class TerminalRenderer:
 
     def __init__(self, output: Output, aside: Output, *, reasoning: bool = True, hint: StallHint | None = None) -> None:
         self._output = output
+        self.patient, self.take_up = output.patient, output.take_up
         self._aside = aside
         self._reasoning = reasoning
         self._hint = hint
@@ -97,6 +99,7 @@ class TerminalRenderer:
         if self._hint:
             self._hint.make_way(text, self._row())
         if self._section in (ReasoningDelta, ToolCallDelta):
+            self._output.settle()  # It may be the same terminal.
             self._aside.write(self._aside.styled("dim", text))
         else:
             self._output.write(text)

@@ -1,0 +1,86 @@
+"""A terminal or a pipe that nobody reads for a while: the server is read all the same, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from conftest import KEY, World
+from server import Server, answer
+
+#: More than all buffers on the way hold.
+PIECES = [f"{number:05d}" + "x" * 9994 + "\n" for number in range(1600)]
+
+
+@pytest.mark.parametrize("device", ["terminal", "pipe"])
+def test_the_server_does_not_wait_for_a_slow_output(world: World, device: str) -> None:
+    reader, writer = os.openpty() if device == "terminal" else os.pipe()
+    with Server(answer(PIECES)) as server:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "streaming_chat", "--raw", "--base-url", server.base_url, "hi"],
+            env={**world.environment, "OPENAI_API_KEY": KEY},
+            cwd=world.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+        )
+        os.close(writer)
+        server.wait_until(lambda: server.exchanges and server.exchanges[0].finished_at, timeout=60)
+        time.sleep(1)
+        began = time.perf_counter()
+        shown: list[bytes] = []
+
+        def read() -> None:
+            try:
+                while more := os.read(reader, 1 << 20):
+                    shown.append(more)
+            except OSError:
+                pass  # The end of a terminal.
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        told = program.communicate(timeout=60)[1].decode()
+        assert program.returncode == 0
+        reading.join()
+        os.close(reader)
+    total = float(re.search(r"total: ([0-9.]+)s", told)[1])
+    assert total < began - server.exchanges[0].request.at
+    text = re.sub(rb"\x1b\[[0-9;]*[A-Za-z]", b"", b"".join(shown))
+    assert re.findall(rb"(?<!x)[0-9]{5}(?=x)", text) == [piece[:5].encode() for piece in PIECES]
+    assert text.count(b"x") == 9994 * len(PIECES)
+
+
+def test_what_was_waiting_is_gone_when_the_reader_is(world: World) -> None:
+    reader, writer = os.pipe()
+    with Server(answer(PIECES)) as server:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "streaming_chat", "--raw", "--base-url", server.base_url, "hi"],
+            env={**world.environment, "OPENAI_API_KEY": KEY},
+            cwd=world.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+        )
+        os.close(writer)
+        server.wait_until(lambda: server.exchanges, timeout=60)
+        time.sleep(0.5)
+        os.close(reader)
+        told = program.communicate(timeout=60)[1]
+    assert program.returncode == 141
+    assert b"Traceback" not in told
+
+
+def test_a_file_is_written_from_its_beginning_to_its_end(world: World) -> None:
+    with Server(answer(PIECES[:20])) as server, (world.folder / "answer.txt").open("wb") as file:
+        command = [sys.executable, "-m", "streaming_chat", "--base-url", server.base_url, "hi"]
+        environment = {**world.environment, "OPENAI_API_KEY": KEY}
+        subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=file, check=True, stderr=subprocess.DEVNULL
+        )
+    assert (world.folder / "answer.txt").read_text() == "".join(PIECES[:20])
