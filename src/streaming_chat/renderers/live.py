@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 _USUAL_WIDTH = 80
 
 
-def prepare() -> None:
-    """Import what formats text and colours code: a twentieth of a second that the first word is not to wait for."""
+def prepare(*, is_late: Callable[[], bool] = lambda: False) -> None:
+    """Import what formats text and, unless `is_late`, what colours code: time that is there while nobody waits for it."""
     with suppress(ImportError):
         from streaming_chat.core.markdown.code import Highlighter
 
-        Highlighter("python")
+        if not is_late():
+            Highlighter("python")
 
 
 class LiveRenderer(TerminalRenderer):
@@ -56,8 +57,9 @@ class LiveRenderer(TerminalRenderer):
     def handle(self, event: Event) -> None:
         """Show what has a text."""
         if isinstance(event, Sent):
-            # While the server thinks there is time.
-            threading.Thread(target=prepare, name="live", daemon=True).start()
+            # While the server thinks there is time. Once text comes, the import of a second library would be in its way.
+            late = {"is_late": lambda: self._markdown is not None}
+            threading.Thread(target=prepare, kwargs=late, name="live", daemon=True).start()
         super().handle(event)
 
     def _formatted(self, text: str, *, is_last: bool = False) -> str:
