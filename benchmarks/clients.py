@@ -305,7 +305,7 @@ def delayed(server: Server, seconds: float) -> Iterator[int]:
 def on_screen(runs: int, environment: dict[str, str]) -> None:
     """From the server's send of a token to the terminal's read of it."""
     print(
-        "| token sent → in the terminal, 20 ms apart, the first after 0.3 s (goal: 0.5, p95 1.5 ms) | median | p95 | max | n |\n"
+        "| token sent → in the terminal, 20 ms apart, after 0.3 s (goal: 0.5, p95 1.5 ms) | median | p95 | max | n |\n"
         "|---|---|---|---|---|"
     )
     for name, flags in (("plain", ["--raw"]), ("Markdown", [])):
