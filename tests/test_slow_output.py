@@ -18,18 +18,23 @@ from server import Server, answer
 PIECES = [f"{number:05d}" + "x" * 9994 + "\n" for number in range(1600)]
 
 
+def started(world: World, server: Server, output: int) -> subprocess.Popen[bytes]:
+    """The program, asking `server`, with `output` as its standard output."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "streaming_chat", "--raw", "--base-url", server.base_url, "hi"],
+        env={**world.environment, "OPENAI_API_KEY": KEY},
+        cwd=world.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.PIPE,
+    )
+
+
 @pytest.mark.parametrize("device", ["terminal", "pipe"])
 def test_the_server_does_not_wait_for_a_slow_output(world: World, device: str) -> None:
     reader, writer = os.openpty() if device == "terminal" else os.pipe()
     with Server(answer(PIECES)) as server:
-        program = subprocess.Popen(
-            [sys.executable, "-m", "streaming_chat", "--raw", "--base-url", server.base_url, "hi"],
-            env={**world.environment, "OPENAI_API_KEY": KEY},
-            cwd=world.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=subprocess.PIPE,
-        )
+        program = started(world, server, writer)
         os.close(writer)
         server.wait_until(lambda: server.exchanges and server.exchanges[0].finished_at, timeout=60)
         time.sleep(1)
@@ -59,14 +64,7 @@ def test_the_server_does_not_wait_for_a_slow_output(world: World, device: str) -
 def test_what_was_waiting_is_gone_when_the_reader_is(world: World) -> None:
     reader, writer = os.pipe()
     with Server(answer(PIECES)) as server:
-        program = subprocess.Popen(
-            [sys.executable, "-m", "streaming_chat", "--raw", "--base-url", server.base_url, "hi"],
-            env={**world.environment, "OPENAI_API_KEY": KEY},
-            cwd=world.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=subprocess.PIPE,
-        )
+        program = started(world, server, writer)
         os.close(writer)
         server.wait_until(lambda: server.exchanges, timeout=60)
         time.sleep(0.5)
@@ -77,10 +75,8 @@ def test_what_was_waiting_is_gone_when_the_reader_is(world: World) -> None:
 
 
 def test_a_file_is_written_from_its_beginning_to_its_end(world: World) -> None:
-    with Server(answer(PIECES[:20])) as server, (world.folder / "answer.txt").open("wb") as file:
-        command = [sys.executable, "-m", "streaming_chat", "--base-url", server.base_url, "hi"]
-        environment = {**world.environment, "OPENAI_API_KEY": KEY}
-        subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=file, check=True, stderr=subprocess.DEVNULL
-        )
-    assert (world.folder / "answer.txt").read_text() == "".join(PIECES[:20])
+    path = world.folder / "answer.txt"
+    with Server(answer(PIECES[:20])) as server, path.open("wb") as file:
+        program = started(world, server, file.fileno())
+        program.communicate(timeout=60)
+    assert path.read_text() == "".join(PIECES[:20])
