@@ -37,7 +37,7 @@ def test_the_server_does_not_wait_for_a_slow_output(world: World, device: str) -
         program = started(world, server, writer)
         os.close(writer)
         server.wait_until(lambda: server.exchanges and server.exchanges[0].finished_at, timeout=60)
-        time.sleep(1)
+        time.sleep(0.3)
         began = time.perf_counter()
         shown: list[bytes] = []
 
@@ -67,7 +67,7 @@ def test_what_was_waiting_is_gone_when_the_reader_is(world: World) -> None:
         program = started(world, server, writer)
         os.close(writer)
         server.wait_until(lambda: server.exchanges, timeout=60)
-        time.sleep(0.5)
+        time.sleep(0.2)
         os.close(reader)
         told = program.communicate(timeout=60)[1]
     assert program.returncode == 141
