@@ -67,9 +67,12 @@ class Output:
         try:
             yield
         finally:
-            self.settle()
-            self._backlog = None
-            os.close(self._device)
+            device = self._device
+            try:
+                self.settle()
+            finally:
+                self._backlog = self._device = None
+                os.close(device)
 
     def settle(self) -> None:
         """Write all that waits, however long that takes."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Protocol
@@ -69,7 +69,6 @@ def run_turn(
     audience = _Audience(renderers)
     reply = Reply(request, clock(), secret=getattr(provider, "secret", ""))
     error: ChatError | None = None
-    ended: float | None = None
     interrupted = False
     leave: BaseException | None = None
     try:
@@ -77,11 +76,7 @@ def run_turn(
         getattr(provider, "preload", _nothing)()
         audience.tell([reply.begin(clock())])
         audience.catch_up()
-        with audience.patient():
-            try:
-                error = _attempts(reply, provider, audience, retries, clock, sleep)
-            finally:
-                ended = clock()
+        error = _attempts(reply, provider, audience, retries, clock, sleep)
     except KeyboardInterrupt:
         interrupted = True
     except OutputClosed as ending:
@@ -94,7 +89,7 @@ def run_turn(
     except Exception as failure:  # noqa: BLE001 # a fault of the program's own must not cost the turn its record
         error = ChatError.unexpected(failure)
     # A slow terminal may have taken longer.
-    at = clock() if ended is None else ended
+    at = clock() if audience.ended is None else audience.ended
     events, turn = reply.finish(at, error=error, interrupted=interrupted)
     events.append(Finished(at, turn.outcome, turn.finish_reason))
     with deferred():
@@ -126,18 +121,22 @@ def _attempts(
     attempt = retried = 0
     while True:
         attempt += 1
+        audience.ended = None
         reply.attempt(attempt)
         try:
             with provider.stream(reply.request) as chunks:
                 reply.headers(clock(), getattr(chunks, "request_id", None))
                 tells = getattr(chunks, "call_before_waiting", _cannot)(audience.before_waiting)
-                try:
-                    for chunk in chunks:
-                        audience.tell(reply.feed(chunk, clock()))
-                        if not tells:
-                            audience.catch_up()
-                finally:
-                    audience.catch_up()
+                # Without it, what a slow device does not take would wait for the next chunk.
+                with audience.patient() if tells else nullcontext():
+                    try:
+                        for chunk in chunks:
+                            audience.tell(reply.feed(chunk, clock()))
+                            if not tells:
+                                audience.catch_up()
+                    finally:
+                        audience.ended = clock()
+                        audience.catch_up()
             return None
         except OutputClosed:
             raise
@@ -149,6 +148,7 @@ def _attempts(
             delay, message = retry_delay(failure, retried + 1), failure.message
             if adaptation is None and (delay is None or retried == retries):
                 return failure
+        audience.ended = None
         if adaptation is not None:
             reply.request = adapt(reply.request, [adaptation])
             audience.tell([Adapted(clock(), adaptation)])
@@ -166,6 +166,8 @@ class _Audience:
         self._at_once = [one for one in renderers if not getattr(one, "takes_together", False)]
         self._together = [one for one in renderers if getattr(one, "takes_together", False)]
         self._waiting: list[Event] = []
+        #: When the stream of the last attempt was over; None before that, and when there is another attempt.
+        self.ended: float | None = None
 
     def tell(self, events: list[Event]) -> None:
         """These happened."""

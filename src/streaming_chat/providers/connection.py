@@ -27,10 +27,12 @@ from typing import Any, Final
 KEPT_FOR: Final = 240.0
 #: Seconds after which the next address of a name is tried beside the one before it: RFC 8305, section 5.
 _NEXT_ADDRESS: Final = 0.25
+#: Milliseconds after which data that nobody has confirmed means that the connection is gone.
+_UNHEARD: Final = 15_000
 #: A connection that is younger than this many seconds has not been closed for want of a request.
 _FRESH: Final = 3.0
 #: A failure to connect ahead that is older than this many seconds says nothing any more.
-_STALE_FAILURE: Final = 2.0
+_STALE_FAILURE: Final = 0.4
 
 
 def connect(host: str, port: int, timeout: float | None) -> socket.socket:
@@ -60,13 +62,22 @@ def connect(host: str, port: int, timeout: float | None) -> socket.socket:
                     one.close()
                     continue
                 one.setblocking(True)
-                # Small writes are not to wait for one another.
-                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _set_up(one)
                 return one
         raise failure
     finally:
         for one in trying:
             one.close()
+
+
+def _set_up(connection: socket.socket) -> None:
+    # Small writes are not to wait for one another.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # One that a network has forgotten is noticed while nobody waits for it, or soon after something was sent on it.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", _UNHEARD)):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _interleaved(addresses: Iterable[Any]) -> list[tuple[int, Any]]:
@@ -109,12 +120,20 @@ def tls_context(ca: str | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
+class Heard:
+    """How many bytes have come, on all connections to one server."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
 class Stream:
     """One connection, as the HTTP library wants it (httpcore's NetworkStream)."""
 
-    def __init__(self, connection: socket.socket, errors: Any) -> None:
+    def __init__(self, connection: socket.socket, errors: Any, heard: Heard) -> None:
         self._socket = connection
         self._errors = errors
+        self._heard = heard
         #: Called, with the file number, when all that has come was read, and more is waited for.
         self.before_waiting: Callable[[int], None] | None = None
 
@@ -124,9 +143,12 @@ class Stream:
             self.before_waiting(self._socket.fileno())
         try:
             self._socket.settimeout(timeout)
-            return self._socket.recv(max_bytes)
+            data = self._socket.recv(max_bytes)
+            self._heard.bytes += len(data)
+            return data
         except TimeoutError as problem:
-            raise self._errors.ReadTimeout(problem) from problem
+            # One with a number is the system's word that the connection is gone.
+            raise (self._errors.ReadError if problem.errno else self._errors.ReadTimeout)(problem) from problem
         except OSError as problem:
             raise self._errors.ReadError(problem) from problem
 
@@ -152,7 +174,7 @@ class Stream:
             return self
         try:
             self._socket.settimeout(timeout)
-            return Stream(ssl_context.wrap_socket(self._socket, server_hostname=server_hostname), self._errors)
+            return Stream(ssl_context.wrap_socket(self._socket, server_hostname=server_hostname), self._errors, self._heard)
         except TimeoutError as problem:
             self.close()
             raise self._errors.ConnectTimeout(problem) from problem
@@ -184,15 +206,18 @@ def is_readable(connection: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def is_open(connection: socket.socket) -> bool:
-    """Whether a connection on which nothing has been sent is still of use: the server has not closed it."""
+def is_open(connection: socket.socket, *, may_speak: bool = False) -> bool:
+    """Whether a connection on which nothing has been sent is still of use: the server has neither closed it nor spoken.
+
+    One that is new may do so if it `may_speak`: then it speaks another protocol, and the request is to find out.
+    """
     connection.setblocking(False)
     try:
         if isinstance(connection, ssl.SSLSocket):
             # TLS has things of its own to say after the handshake, and this reads them. What the server said would be lost.
             connection.recv(1)
             return False
-        return bool(connection.recv(1, socket.MSG_PEEK))
+        return bool(connection.recv(1, socket.MSG_PEEK)) and may_speak
     except (BlockingIOError, ssl.SSLWantReadError):
         return True
     except OSError:
@@ -218,6 +243,7 @@ class Connector:
         self.opened = float("-inf")
         #: The HTTP library's exceptions.
         self.errors: Any = None
+        self.heard = Heard()
 
     def context(self) -> ssl.SSLContext | bool:
         """What certificates are checked with; False where there is no TLS. OSError when they cannot be read."""
@@ -248,6 +274,15 @@ class Connector:
             return True
         try:
             return self._ready is not None and is_open(self._ready)
+        finally:
+            self._lock.release()
+
+    def ready_since(self, now: float) -> float:
+        """Since when a connection is ready; `now` where there is none, or one on its way."""
+        if not self._lock.acquire(blocking=False):
+            return now
+        try:
+            return now if self._ready is None else self.opened
         finally:
             self._lock.release()
 
@@ -288,12 +323,12 @@ class Connector:
                 ready, failure = self._ready, self._failure
                 self._ready = self._failure = None
                 if ready is not None:
-                    if is_open(ready):
-                        return Stream(ready, self.errors)
+                    if is_open(ready, may_speak=time.monotonic() - self.opened < _FRESH):
+                        return Stream(ready, self.errors, self.heard)
                     ready.close()
                 elif failure is not None and time.monotonic() - failure[0] < _STALE_FAILURE:
                     raise failure[1]
-                return Stream(connect(host, port, timeout), self.errors)
+                return Stream(connect(host, port, timeout), self.errors, self.heard)
             except TimeoutError as problem:
                 raise self.errors.ConnectTimeout(problem) from problem
             except OSError as problem:
@@ -311,7 +346,6 @@ class KeptConnections:
         self._http = http
         self._connector = connector
         connector.errors = core
-        self._last_request = float("-inf")
         context = connector.context()
         self._transport = http.HTTPTransport(verify=context)
         # The transport has no parameter for it.
@@ -329,18 +363,26 @@ class KeptConnections:
     def _has_idle(self) -> bool:
         return any(one.is_idle() and not one.has_expired() for one in self._pool.connections)
 
+    def _idle_since(self, now: float) -> float:
+        """Since when the connection that a request would take has not been used."""
+        if not self._has_idle:
+            return self._connector.ready_since(now)
+        # The library knows when it will give each one up, and tells nobody.
+        ends = [
+            getattr(getattr(one, "_connection", None), "_expire_at", None) for one in self._pool.connections if one.is_idle()
+        ]
+        return min((end - KEPT_FOR for end in ends if end is not None), default=now)
+
     def handle_request(self, request: Any) -> Any:
         """Send a request; the response once its headers are there."""
-        now = time.monotonic()
-        idle_since = self._last_request if self._has_idle else self._connector.opened if self._connector.has_one else now
-        was_idle = now - idle_since > _FRESH
-        self._last_request = now
+        now, heard = time.monotonic(), self._connector.heard.bytes
+        was_idle = now - self._idle_since(now) > _FRESH
         try:
             return self._transport.handle_request(request)
         except (self._http.RemoteProtocolError, self._http.ReadError, self._http.WriteError) as failure:
             # The server closed it at the same moment. An answer that had begun would have raised something else, later.
             is_hang_up = not isinstance(failure, self._http.RemoteProtocolError) or "without sending" in str(failure)
-            if not was_idle or not is_hang_up:
+            if not was_idle or not is_hang_up or self._connector.heard.bytes != heard:
                 raise
         return self._transport.handle_request(request)
 
