@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -80,3 +81,20 @@ def test_a_file_is_written_from_its_beginning_to_its_end(world: World) -> None:
         program = started(world, server, file.fileno())
         program.communicate(timeout=60)
     assert path.read_text() == "".join(PIECES[:20])
+
+
+def test_ctrl_c_while_the_rest_of_an_answer_waits_is_told(world: World) -> None:
+    reader, writer = os.pipe()
+    with Server(answer(PIECES[:100])) as server:
+        program = started(world, server, writer)
+        os.close(writer)
+        server.wait_until(lambda: server.exchanges and server.exchanges[0].finished_at, timeout=60)
+        time.sleep(0.3)
+        program.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        with os.fdopen(reader, "rb") as output:
+            shown = output.read()
+        told = program.communicate(timeout=60)[1]
+    assert program.returncode == 130
+    assert b"interrupted: the text above is not the whole answer" in told
+    assert len(shown) < sum(map(len, PIECES[:100]))

@@ -90,7 +90,7 @@ def run_turn(
         error = ChatError.unexpected(failure)
     # A slow terminal may have taken longer.
     at = clock() if audience.ended is None else audience.ended
-    events, turn = reply.finish(at, error=error, interrupted=interrupted)
+    events, turn = reply.finish(at, error=error, interrupted=interrupted, is_cut=audience.is_cut)
     events.append(Finished(at, turn.outcome, turn.finish_reason))
     with deferred():
         for renderer in renderers:
@@ -168,6 +168,8 @@ class _Audience:
         self._waiting: list[Event] = []
         #: When the stream of the last attempt was over; None before that, and when there is another attempt.
         self.ended: float | None = None
+        #: Whether what had arrived was not all shown, because somebody did not want to wait for it.
+        self.is_cut = False
 
     def tell(self, events: list[Event]) -> None:
         """These happened."""
@@ -179,11 +181,17 @@ class _Audience:
     @contextmanager
     def patient(self) -> Iterator[None]:
         """Nobody is waited for inside."""
-        with ExitStack() as stack:
-            for renderer in self._together:
-                if patient := getattr(renderer, "patient", None):
-                    stack.enter_context(patient())
-            yield
+        is_over = False
+        try:
+            with ExitStack() as stack:
+                for renderer in self._together:
+                    if patient := getattr(renderer, "patient", None):
+                        stack.enter_context(patient())
+                yield
+                is_over = True
+        except KeyboardInterrupt:
+            self.is_cut = is_over
+            raise
 
     def before_waiting(self, source: int) -> None:
         """Nothing else has arrived so far, and more is going to be read from the file number `source`."""

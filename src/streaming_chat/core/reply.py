@@ -297,14 +297,17 @@ class Reply:
                 flushed.append(ToolCallDelta(at, number, *rests))
         return flushed
 
-    def finish(self, at: float, *, error: ChatError | None = None, interrupted: bool = False) -> tuple[list[Event], Turn]:
+    def finish(
+        self, at: float, *, error: ChatError | None = None, interrupted: bool = False, is_cut: bool = False
+    ) -> tuple[list[Event], Turn]:
         """The last events and the turn, once the stream has ended at `at`, for whatever reason.
 
         A failure of the stream after the server had said that the answer is whole takes nothing from it, and is left out.
+        An answer that `is_cut` has arrived, but was not shown to its end.
         """
         events = self._flush(at)
         broken_off = self._goes_on and not self._done and (interrupted or error is not None)
-        whole = self.whole and not broken_off
+        whole = self.whole and not broken_off and not is_cut
         if whole:
             interrupted = False
             error = error if isinstance(error, OutputClosed) else self._failure(error)
