@@ -13,7 +13,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "streaming_chat"
 #: From the bottom up. A module may import what stands below it, and a family (core, renderers, providers) its own.
 LAYERS = (
     {"core", "__init__"},
-    {"values", "terminal", "folders", "signals"},
+    {"signals", "values", "folders"},
+    {"terminal"},
     {"settings", "notices", "turn", "line_reader", "adaptations"},
     {"renderers", "providers", "history", "local_server"},
     {"session_log", "config_command", "history_command", "editor"},

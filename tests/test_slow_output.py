@@ -98,3 +98,34 @@ def test_ctrl_c_while_the_rest_of_an_answer_waits_is_told(world: World) -> None:
     assert program.returncode == 130
     assert b"interrupted: the text above is not the whole answer" in told
     assert len(shown) < sum(map(len, PIECES[:100]))
+
+
+#: Writes numbers, each in an answer of its own that a Ctrl-C ends.
+INTERRUPTED = """
+import sys, time
+from streaming_chat.signals import no_interrupt, one_interrupt
+from streaming_chat.terminal import Output
+with no_interrupt():
+    output = Output.of("stdout", color=False)
+    for number in range(1000):
+        try:
+            with one_interrupt(), output.patient():
+                output.write(f"{number};")
+                while True:
+                    time.sleep(0.01)
+        except KeyboardInterrupt:
+            pass
+"""
+
+
+def test_what_was_written_when_a_ctrl_c_came_is_not_written_again() -> None:
+    reader, writer = os.pipe()
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=writer) as program:
+        os.close(writer)
+        shown = b""
+        while more := os.read(reader, 100):
+            shown += more
+            program.send_signal(signal.SIGINT)
+        os.close(reader)
+    assert shown == b"".join(b"%d;" % number for number in range(1000))
+    assert program.returncode == 0

@@ -20,6 +20,10 @@ class _State:
     finishing = False
     #: The signal that waits.
     pending: int | None = None
+    #: Something of a moment must be done whole: every signal waits.
+    untorn = False
+    #: A Ctrl-C came during it.
+    interrupted = False
 
 
 def end_on_termination() -> None:
@@ -28,7 +32,7 @@ def end_on_termination() -> None:
     def leave(number: int, _frame: FrameType | None) -> None:
         if _State.leaving:
             return
-        if _State.finishing:
+        if _State.finishing or _State.untorn:
             _State.pending = _State.pending or number
             return
         _State.leaving = number
@@ -77,10 +81,10 @@ def one_interrupt() -> Iterator[None]:
     """
 
     def first(_number: int, _frame: FrameType | None) -> None:
-        if not _State.finishing and not _State.leaving:
-            # A SIGTERM right behind it waits too, until the answer has been marked and saved.
-            _State.finishing = True
-            raise KeyboardInterrupt
+        if _State.untorn:
+            _State.interrupted = True
+        else:
+            _interrupt()
 
     try:
         with _handled_by(first):
@@ -88,6 +92,34 @@ def one_interrupt() -> Iterator[None]:
     finally:
         _State.finishing = False
     _leave_if_asked()
+
+
+def _interrupt() -> None:
+    if not _State.finishing and not _State.leaving:
+        # A SIGTERM right behind it waits too, until the answer has been marked and saved.
+        _State.finishing = True
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def untorn() -> Iterator[None]:
+    """Signals that end an answer or the program wait until this is left: for a moment, they are not lost.
+
+    For what has to be done and noted as done: an exception from a signal may come between any two calls.
+    """
+    if _State.untorn or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _State.untorn = True
+    try:
+        yield
+    finally:
+        _State.untorn = False
+        interrupted, _State.interrupted = _State.interrupted, False
+    if interrupted:
+        _interrupt()
+    if not _State.finishing:
+        _leave_if_asked()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from streaming_chat.core.errors import OutputClosed, OutputFailed
+from streaming_chat.signals import untorn
 
 #: The styles of this program, as the parameters of SGR (ECMA-48, 8.3.117); colours are of the user's own palette.
 STYLES: Mapping[str, str] = {
@@ -118,8 +119,9 @@ class Output:
                 self._stream.write(data)
                 self._stream.flush()
                 return
-            self._backlog += data
-            with suppress(BlockingIOError):
+            # What the device has taken is not offered again, whatever signal comes.
+            with untorn(), suppress(BlockingIOError):
+                self._backlog += data
                 while self._backlog:
                     del self._backlog[: os.write(self._device, self._backlog)]
         except BrokenPipeError:
