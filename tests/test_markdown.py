@@ -253,6 +253,12 @@ def test_an_example_is_the_same_character_by_character_and_never_goes_up(example
         ["```python\n", "de", "f f", "(x", "):\n", "    ret", "urn"],
         ["a [li", "nk](ht", "tps://exa", "mple.com) b"],
         ["| a", " | b", " |\n|-|-|\n| c", " | d"],
+        ["4", "2"],
+        ["19", "69", ".", " It", "\n\n", "2", ".", " two"],
+        ["- ", "12", " apples", "\n- ", "3", ".", " third"],
+        ["> ", "7", ")", " > q"],
+        ["text\n", "20", "24"],
+        ["|a|b|\n|-|-|\n", "1", "0", "|2"],
     ],
     ids=lambda tokens: "".join(tokens)[:12],
 )

@@ -70,7 +70,7 @@ class Line:
     """What a line is. `content` is its text so far, behind all markup."""
 
     #: paragraph, continuation, heading, rule, underline, fence, in fence, end of fence, code, math, in math, delimiter,
-    #: table, definition, blank, nothing
+    #: table, definition, blank, nothing; number for one that is not decided, but begins a row in any case
     kind: str
     content: str = ""
     #: How many of the open containers go on.
@@ -182,6 +182,8 @@ class Reader:
                 return Line("code", self._line[self._at + _CODE_INDENT :], matched, opened)
             if indent < _CODE_INDENT:
                 found = self._start(rest, indent, matched, opened, goes_on and may_continue)
+                if found is None and rest[0].isdigit() and not may_continue:
+                    return Line("number", rest, matched, opened)
                 if found is None or isinstance(found, Line):
                     return found
                 if found:
@@ -276,6 +278,8 @@ class Reader:
         bullet, number = _BULLET.match(rest), _NUMBER.match(rest)
         found = bullet or number
         if not found:
+            if is_next and rest.strip("0").rstrip(".)") not in ("", "1"):
+                return False
             return None if not self._is_whole and _NUMBER_SO_FAR.fullmatch(rest) else False
         behind = rest[found.end() :]
         blanks = len(behind) - len(behind.lstrip(" "))

@@ -20,6 +20,8 @@ _BULLETS: Final = ("• ", "◦ ", "▪ ")
 _BAR: Final = "│ "
 #: The `#`s that close a heading, and what may become them.
 _CLOSING: Final = re.compile(r"(?<=\s)#*\s*$")
+#: The markers of items: those of quotes stay where they are.
+_MARKER: Final = re.compile(r"[^> ]")
 #: A beginning of a line that is longer is not looked at for every character, so that time stays linear.
 _LONG_HEAD: Final = 64
 #: A text that begins with a bar, as `|x|` does, is no head of a table when it is longer than this, or than two rows.
@@ -63,6 +65,8 @@ class MarkdownStream:
         self._blank_code_lines = 0
         # The screen.
         self._has_row = False  # Something stands on the row of the cursor.
+        self._is_row_begun = False  # Nothing stands on it that would stay, and it is the next one.
+        self._lead = (0, "")  # What stands before the text on such a row, and of how many containers.
         self._is_blank_wanted = False
         self._blank_depth = 0  # As many containers go on across the blank row.
         self._has_output = False
@@ -174,6 +178,9 @@ class MarkdownStream:
         if line.kind != "delimiter":
             self._settle_head()
         self._has_sources = self._has_sources and line.content.startswith("[")
+        if line.kind == "number":
+            self._begin_number(line)
+            return False
         raw = self._raw_head
         self._head = self._raw_head = ""
         self._next_look = 0
@@ -182,6 +189,21 @@ class MarkdownStream:
         self._line = line
         getattr(self, f"_begin_{line.kind.replace(' ', '_')}")(line)
         return True
+
+    def _begin_number(self, line: Line) -> None:
+        """Digits are seen at once, whether they will be the number of an item or the beginning of a text."""
+        if not self._is_row_begun:
+            is_row_of_table = self._kind == "table" and line.matched == len(self._containers) and not line.opened
+            if not is_row_of_table:
+                self._open(line)
+            self._start_row()
+            self._lead = len(self._containers), "".join(piece.text for piece in self._prefix())
+            self._is_row_begun = True
+            # The containers that began are open now, and go on on this line.
+            markers = len(self._head) - len(line.content)
+            self._head = _MARKER.sub(" ", self._head[:markers]) + line.content
+        lead = self._margin(self._lead[1])
+        self._rows.show([*lead, Piece(line.content[: fitting(line.content, self._room(lead) - 1)], 0)])
 
     @property
     def _leaf(self) -> Leaf:
@@ -479,7 +501,7 @@ class MarkdownStream:
             for container in self._containers:
                 if isinstance(container, Item):
                     container.is_empty = False
-            if not line.opened:
+            if not line.opened and line.kind != "number":
                 self._lists.pop(len(self._containers), None)
 
     def _number(self, item: Item, depth: int) -> None:
@@ -517,6 +539,10 @@ class MarkdownStream:
 
     def _start_row(self) -> None:
         """Go to a row on which nothing stands, behind a blank one if there was a blank line."""
+        if self._is_row_begun:
+            self._is_row_begun = False
+            return
+        self._lead = (0, "")
         if self._has_row:
             self._rows.end()
         self._follows_nothing = not self._has_output
@@ -537,8 +563,8 @@ class MarkdownStream:
 
     def _prefix(self) -> list[Piece]:
         """What stands before the next row; what is drawn once is."""
-        text = ""
-        for container in self._containers:
+        (count, text), self._lead = self._lead, (0, "")
+        for container in self._containers[count:]:
             if isinstance(container, Quote):
                 text += _BAR
             elif container.is_drawn:
