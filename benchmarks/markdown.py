@@ -13,6 +13,7 @@ import argparse
 import io
 import platform
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -86,6 +87,25 @@ def code(count: int) -> list[str]:
     return ["```python\n", *(line[place % len(line)] for place in range(count))]
 
 
+def rust(count: int) -> list[str]:
+    """One block of Rust, as a person would write it."""
+    text = """\
+/// The value of `key`, if it is there.
+pub fn get(&mut self, key: &K) -> Option<&V> {
+    self.tick += 1; // newer than all others
+    let tick = self.tick;
+    self.map.get_mut(key).map(|entry| {
+        entry.1 = tick;
+        &entry.0
+    })
+}
+
+println!("evicted {} of {}", "one", self.capacity);
+"""
+    line = re.findall(r"\n *| ?\w{1,7}| ?[^\s\w]{1,2}", text)
+    return ["```rust\n", *(line[place % len(line)] for place in range(count))]
+
+
 def items(count: int) -> list[str]:
     """One list."""
     return [
@@ -112,6 +132,7 @@ TEXTS: dict[str, Callable[[int], list[str]]] = {
     "paragraph": prose,
     "markup": markup,
     "code": code,
+    "rust": rust,
     "list": items,
     "table": table,
     "nested": nested,

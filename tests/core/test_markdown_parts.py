@@ -73,6 +73,25 @@ def test_colours_go_on_across_lines() -> None:
     assert "\x1b[33m1\x1b[0m" in output
 
 
+def test_a_language_whose_lexer_has_no_tables_is_coloured_line_by_line() -> None:
+    output = written('```json\n{"a": 1,\n "b": true}\n```')
+    assert rows(output, 80) == ["json", '{"a": 1,', ' "b": true}']
+    assert "\x1b[33m1\x1b[0m" in output
+
+
+def test_what_was_read_of_a_line_that_grows_is_not_read_again() -> None:
+    """Also where nothing is blank, as in a chain of calls."""
+    highlighter = Highlighter("rust")
+    highlighter.line("fn main() {")
+    read: list[int] = []
+    matches = highlighter._matches
+    highlighter._matches = lambda text, stack: read.append(len(text)) or matches(text, stack)
+    line = "value." + ".".join(f"step{number}()" for number in range(100))
+    for end in range(0, len(line), 4):
+        highlighter.preview(line[:end])
+    assert sum(read) < 4 * len(line)
+
+
 def test_a_line_that_nobody_wrote_by_hand_is_not_coloured() -> None:
     line = "def " * 1000
     assert "\x1b[35m" not in written(f"```python\n{line}\n```")[-1500:]

@@ -24,6 +24,8 @@ _LONGEST_LINE: Final = 2000
 _DEEPEST: Final = 64
 #: As many characters wait for the end of their word before they are coloured.
 _LONGEST_UNREAD: Final = 12
+#: The tokens of one match of a lexer, each a text and a style, and the stack behind it.
+_Match = tuple[list[tuple[str, int]], tuple[str, ...]]
 _ROLE_OF: Final = {name: role(name) for name in ROLES}
 
 
@@ -33,30 +35,39 @@ class Highlighter:
     def __init__(self, language: str) -> None:
         self._lexer = _lexer(language)
         self._stack: tuple[str, ...] = ("root",)
-        # What `preview` has read of the present line for good, as far as a preview goes: up to the last blank.
-        self._pieces: list[Piece] = []
-        self._place = 0
-        self._inside: tuple[str, ...] = ()
+        self._start_preview()
+
+    def _start_preview(self) -> None:
+        # What `preview` has read of the present line so far, and the part of it that it will not read again.
+        self._seen: list[Piece] = []
+        self._seen_to = 0
+        self._settled: list[Piece] = []
+        self._settled_to = 0
+        self._inside = self._stack
 
     def preview(self, line: str) -> list[Piece]:
         """The pieces of a line that goes on: most likely those of the whole one, and soon found."""
         if self._lexer is None or len(line) > _LONGEST_LINE:
             return [Piece(line, CODE)]
-        if not self._place:
-            self._pieces, self._inside = [], self._stack
-        tail = line[self._place :]
-        if len(tail) <= _LONGEST_UNREAD and not tail[-1:].isspace():
-            # Half a word has no colour of its own, and reading is most of the work.
-            return [*self._pieces, Piece(tail, CODE)] if tail else self._pieces
-        stack = list(self._inside)
-        pieces = list(self._pieces)
-        place = self._place
-        for text, style in self._tokens(tail, stack):
-            place += len(text)
-            _add(pieces, text, style)
-            if text.isspace():
-                self._pieces, self._place, self._inside = list(pieces), place, tuple(stack[-_DEEPEST:])
-        return pieces
+        unread = line[self._seen_to :]
+        if len(unread) > _LONGEST_UNREAD or unread[-1:].isspace():
+            self._read_on(line)
+            unread = ""
+        # Half a word has no colour of its own, and reading is most of the work.
+        return [*self._seen, Piece(unread, CODE)] if unread else self._seen
+
+    def _read_on(self, line: str) -> None:
+        matches = self._matches(line[self._settled_to :], self._inside)
+        # What comes may still make something else of the last two.
+        for tokens, stack in matches[:-2]:
+            for text, style in tokens:
+                _add(self._settled, text, style)
+                self._settled_to += len(text)
+            self._inside = stack
+        self._seen, self._seen_to = list(self._settled), len(line)
+        for tokens, _ in matches[-2:]:
+            for text, style in tokens:
+                _add(self._seen, text, style)
 
     def beginning(self, line: str) -> list[Piece]:
         """The pieces of a line that goes on, by nothing but its text so far."""
@@ -65,28 +76,29 @@ class Highlighter:
     def line(self, line: str) -> list[Piece]:
         """The pieces of a whole line, without its line end; the next line is read behind it."""
         pieces, self._stack = self._read(f"{line}\n")
-        self._place = 0
+        self._start_preview()
         return _cut(pieces, len(line))
 
     def _read(self, line: str) -> tuple[list[Piece], tuple[str, ...]]:
         if self._lexer is None or len(line) > _LONGEST_LINE:
             return [Piece(line, CODE)], self._stack
         pieces: list[Piece] = []
-        stack = list(self._stack)
-        for text, style in self._tokens(line, stack):
-            _add(pieces, text, style)
-        return pieces, tuple(stack[-_DEEPEST:])
+        matches = self._matches(line, self._stack)
+        for tokens, _ in matches:
+            for text, style in tokens:
+                _add(pieces, text, style)
+        return pieces, matches[-1][1] if matches else self._stack
 
-    def _tokens(self, text: str, stack: list[str]) -> list[tuple[str, int]]:
-        """The tokens of `text`, which join to it; `stack` is left as the text leaves it."""
+    def _matches(self, text: str, stack: tuple[str, ...]) -> list[_Match]:
+        """What the lexer makes of `text`, all of it."""
         try:
-            tokens = list(_tokens(self._lexer, text, stack))
+            matches = list(_matches(self._lexer, text, list(stack)))
         except Exception:  # noqa: BLE001 # there are five hundred lexers, and none of them is worth an answer
-            tokens = []
-        if "".join(piece for piece, _ in tokens) == text:
-            return tokens
+            matches = []
+        if "".join(piece for tokens, _ in matches for piece, _ in tokens) == text:
+            return matches
         self._lexer = None
-        return [(text, CODE)]
+        return [([(text, CODE)], stack)]
 
 
 class CodeLine:
@@ -154,7 +166,7 @@ class CodeLine:
         self._columns += columns
 
     def _show(self, pieces: list[Piece]) -> None:
-        self._rows.show(_cut(pieces, len(self._line), self._row_start))
+        self._rows.show(_cut(pieces, len(self._line), self._row_start) if self._row_start else pieces)
 
 
 def _cut(pieces: list[Piece], end: int, start: int = 0) -> list[Piece]:
@@ -173,16 +185,14 @@ def _lexer(language: str) -> Any:
     if not language:
         return None
     try:
-        from pygments.lexer import RegexLexer
         from pygments.lexers import get_lexer_by_name
         from pygments.util import ClassNotFound
     except ImportError:
         return None
     try:
-        lexer = get_lexer_by_name(language)
+        return get_lexer_by_name(language)
     except ClassNotFound:
         return None
-    return lexer if isinstance(lexer, RegexLexer) else None
 
 
 def _add(pieces: list[Piece], text: str, style: int) -> None:
@@ -192,15 +202,15 @@ def _add(pieces: list[Piece], text: str, style: int) -> None:
         pieces.append(Piece(text, style))
 
 
-def _tokens(lexer: Any, text: str, stack: list[str]) -> Iterator[tuple[str, int]]:
-    """Read `text` with a lexer's own tables (`pygments.lexer.RegexLexer`); `stack` is left as the text leaves it."""
-    from pygments.lexer import ExtendedRegexLexer
+def _matches(lexer: Any, text: str, stack: list[str]) -> Iterator[_Match]:
+    """Read `text` with a lexer's own tables (`pygments.lexer.RegexLexer`)."""
+    from pygments.lexer import ExtendedRegexLexer, RegexLexer
     from pygments.token import _TokenType
 
-    if isinstance(lexer, ExtendedRegexLexer):
-        # It keeps more than a stack, each in its own way (YAML its indentation): its lines are read one by one.
+    if not isinstance(lexer, RegexLexer) or isinstance(lexer, ExtendedRegexLexer):
+        # It has no tables, or keeps more than a stack, each in its own way (YAML its indentation): line by line then.
         for _, kind, piece in lexer.get_tokens_unprocessed(text):
-            yield piece, _style_of(kind)
+            yield [(piece, _style_of(kind))], ("root",)
         return
     tables = lexer._tokens  # noqa: SLF001 # the tables have no other name
     place = 0
@@ -210,22 +220,23 @@ def _tokens(lexer: Any, text: str, stack: list[str]) -> Iterator[tuple[str, int]
             if not found:
                 continue
             end = found.end()
+            tokens = []
             if type(action) is _TokenType:
                 if end > place:
-                    yield text[place:end], _style_of(action)
+                    tokens = [(text[place:end], _style_of(action))]
             elif action is not None:
-                for _, kind, piece in action(lexer, found):
-                    yield piece, _style_of(kind)
+                tokens = [(piece, _style_of(kind)) for _, kind, piece in action(lexer, found)]
             if new_state is not None:
                 _change(stack, new_state)
             elif end == place:
                 continue  # Nothing was read and nothing has changed: the next rule may.
+            yield tokens, tuple(stack[-_DEEPEST:])
             place = end
             break
         else:
             if text[place] == "\n":
                 stack[:] = ["root"]
-            yield text[place], CODE
+            yield [(text[place], CODE)], tuple(stack[-_DEEPEST:])
             place += 1
 
 
