@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import httpcore
 import pytest
 
 from conftest import KEY, World
 from screen import Screen
-from server import CERTIFICATE, Server, answer
+from server import CERTIFICATE, Send, Server, answer
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.providers import connection
 from streaming_chat.providers.connection import Connector, connect
@@ -31,20 +36,25 @@ def ask(screen: Screen, number: int) -> None:
     screen.wait_until(lambda: screen.text.count("(first token:") == number)
 
 
-def read_request(accepted: socket.socket) -> None:
-    """Read a whole request, whose head and body come apart; or the end of the connection."""
+def read_request(accepted: socket.socket) -> bool:
+    """Read a whole request, whose head and body come apart; False at the end of the connection."""
     read = b""
     while more := accepted.recv(65536):
         read += more
         head, separator, body = read.partition(b"\r\n\r\n")
         if separator and len(body) == int(re.search(rb"content-length: (\d+)", head, re.IGNORECASE)[1]):
-            return
+            return True
+    return False
 
 
 @contextmanager
 def listening(handle: Callable[[socket.socket, int], None]) -> Iterator[str]:
     """A server that leaves each connection, and its number, to `handle`; its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve(accepted: socket.socket, number: int) -> None:
+            with accepted, suppress(OSError):
+                handle(accepted, number)
 
         def accept() -> None:
             number = 0
@@ -53,7 +63,7 @@ def listening(handle: Callable[[socket.socket, int], None]) -> Iterator[str]:
                     accepted, _ = listener.accept()
                 except OSError:
                     return
-                threading.Thread(target=handle, args=(accepted, number), daemon=True).start()
+                threading.Thread(target=serve, args=(accepted, number), daemon=True).start()
                 number += 1
 
         threading.Thread(target=accept, daemon=True).start()
@@ -144,6 +154,136 @@ def test_a_server_that_hangs_up_each_time_is_told() -> None:
         provider.close()
     assert turn.error is not None
     assert turn.timing.attempts == 1
+
+
+@pytest.mark.parametrize("behind", [b"\r\n", b"0\r\n\r\n", b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
+@pytest.mark.parametrize("delay", [0, 0.02])
+def test_what_a_server_says_behind_its_answer_is_no_part_of_the_next_one(behind: bytes, delay: float) -> None:
+    def handle(accepted: socket.socket, _number: int) -> None:
+        while read_request(accepted):
+            accepted.sendall(WHOLE if delay else WHOLE + behind)
+            if delay:
+                time.sleep(delay)
+                accepted.sendall(behind)
+
+    with listening(handle) as base_url:
+        provider = OpenAISDK(base_url, None, 10)
+        turns = []
+        for _ in range(3):
+            turns.append(run_turn(REQUEST, provider, [], retries=0))
+            time.sleep(0.1)  # Longer than the answer's end, and what is said behind it, are on their way.
+        provider.close()
+    assert [(turn.text, turn.error) for turn in turns] == [("Hello", None)] * 3
+
+
+def test_what_a_server_says_before_it_was_asked_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some tell a connection that has been idle for too long that it is closed, with status 408."""
+    said = threading.Event()
+
+    def handle(accepted: socket.socket, number: int) -> None:
+        if number:
+            read_request(accepted)
+            accepted.sendall(WHOLE)
+        else:
+            accepted.sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            said.set()
+
+    with listening(handle) as base_url:
+        provider = OpenAISDK(base_url, None, 10)
+        provider.preload()
+        assert said.wait(10)
+        monkeypatch.setattr(connection, "_FRESH", -1.0)
+        turn = run_turn(REQUEST, provider, [], retries=0)
+        provider.close()
+    assert (turn.text, turn.error) == ("Hello", None)
+
+
+def test_a_request_whose_answer_had_begun_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = []
+
+    def handle(accepted: socket.socket, _number: int) -> None:
+        while read_request(accepted):
+            requests.append(1)
+            if len(requests) == 1:
+                accepted.sendall(WHOLE)
+            else:
+                accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Ty")
+                accepted.shutdown(socket.SHUT_RDWR)
+
+    with listening(handle) as base_url:
+        provider = OpenAISDK(base_url, None, 10)
+        run_turn(REQUEST, provider, [], retries=0)
+        wait_until_warm(provider)
+        monkeypatch.setattr(connection, "_FRESH", -1.0)
+        turn = run_turn(REQUEST, provider, [], retries=0)
+        provider.close()
+    assert turn.error is not None
+    assert len(requests) == 2
+
+
+def test_a_slow_handshake_does_not_make_a_new_connection_an_idle_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_FRESH", 0.3)
+    requests = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+
+    def handle(accepted: socket.socket, _number: int) -> None:
+        time.sleep(0.6)
+        with context.wrap_socket(accepted, server_side=True) as encrypted:
+            if read_request(encrypted):
+                requests.append(1)
+
+    with listening(handle) as base_url:
+        address = base_url.replace("http://127.0.0.1", "https://localhost")
+        provider = OpenAISDK(address, KEY, 10, ca=str(CERTIFICATE))
+        turn = run_turn(REQUEST, provider, [], retries=0)
+        provider.close()
+    assert turn.error is not None
+    assert len(requests) == 1
+
+
+def test_a_failure_to_connect_ahead_is_told_at_once_and_soon_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        place = gone.getsockname()
+    connector = Connector(*place, tls=False, ca=None, timeout=1)
+    connector.errors = httpcore
+    connector.open_ahead()
+    with socket.create_server(place):
+        with pytest.raises(httpcore.ConnectError):
+            connector.connect_tcp(*place)
+        connector._failure = (time.monotonic(), ConnectionRefusedError())
+        monkeypatch.setattr(connection, "_STALE_FAILURE", -1.0)
+        connector.connect_tcp(*place).close()
+
+
+def test_behind_a_proxy_nothing_waits_for_what_comes_next(world: World) -> None:
+    """The proxy's connection does not tell when it is waited for, so a slow reader is waited for as ever."""
+    text = "x" * 250_000
+    begun = [step for step in answer([text], finish_reason=None, done=False) if isinstance(step, Send)][:-1]
+
+    def handle(accepted: socket.socket, _number: int) -> None:
+        read_request(accepted)
+        accepted.sendall(b"".join(step.data for step in begun))
+        accepted.recv(1)
+
+    with listening(handle) as base_url:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "streaming_chat", "--base-url", "http://chat.invalid/v1", "--insecure-http", "hi"],
+            env={**world.environment, "OPENAI_API_KEY": KEY, "http_proxy": base_url.removesuffix("/v1")},
+            cwd=world.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        read = bytearray()
+        while len(read) < len(text):
+            more = os.read(program.stdout.fileno(), 1 << 16)
+            assert more, program.stderr.read()
+            read += more
+            time.sleep(0.01)
+        program.kill()
+        program.communicate()
+    assert read == text.encode()
 
 
 def wait_until_warm(provider: OpenAISDK) -> None:

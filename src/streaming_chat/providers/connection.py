@@ -356,8 +356,17 @@ class KeptConnections:
     @property
     def is_warm(self) -> bool:
         """Whether a request would find a connection; one that still reads the end of an answer will be free by then."""
+        self._drop_talkative()
         kept = (one for one in self._pool.connections if not one.is_closed())
         return any(not one.is_idle() or not one.has_expired() for one in kept) or self._connector.has_one
+
+    def _drop_talkative(self) -> None:
+        """Close the connections on which more has come than the answer: it would be taken for the next one."""
+        for one in self._pool.connections:
+            # The library keeps it, and tells nobody.
+            state = getattr(getattr(one, "_connection", None), "_h11_state", None)
+            if one.is_idle() and state is not None and state.trailing_data[0]:
+                one.close()
 
     @property
     def _has_idle(self) -> bool:
@@ -375,6 +384,7 @@ class KeptConnections:
 
     def handle_request(self, request: Any) -> Any:
         """Send a request; the response once its headers are there."""
+        self._drop_talkative()
         now, heard = time.monotonic(), self._connector.heard.bytes
         was_idle = now - self._idle_since(now) > _FRESH
         try:
