@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import KEY, World
-from server import Server, answer
+from server import Hang, Server, answer
 
 #: More than all buffers on the way hold.
 PIECES = [f"{number:05d}" + "x" * 9994 + "\n" for number in range(1600)]
@@ -98,6 +98,27 @@ def test_ctrl_c_while_the_rest_of_an_answer_waits_is_told(world: World) -> None:
     assert program.returncode == 130
     assert b"interrupted: the text above is not the whole answer" in told
     assert len(shown) < sum(map(len, PIECES[:100]))
+
+
+@pytest.mark.parametrize("device", ["terminal", "pipe"])
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_reader_that_has_stopped_does_not_keep_the_program_from_ending(
+    world: World, device: str, is_whole: bool, number: int, status: int
+) -> None:
+    reader, writer = os.openpty() if device == "terminal" else os.pipe()
+    script = answer(PIECES[:100]) if is_whole else [*answer(PIECES[:100], finish_reason=None, done=False)[:-1], Hang()]
+    with Server(script) as server:
+        program = started(world, server, writer)
+        os.close(writer)
+        server.wait_until(lambda: server.exchanges and len(server.exchanges[0].sent) >= 100, timeout=60)
+        time.sleep(0.3)
+        program.send_signal(number)
+        told = program.communicate(timeout=10)[1]
+        os.close(reader)
+    assert program.returncode == status
+    assert b"the text above is not the whole answer" in told
+    assert b"Traceback" not in told
 
 
 #: Writes numbers, each in an answer of its own that a Ctrl-C ends.

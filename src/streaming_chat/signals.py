@@ -24,6 +24,8 @@ class _State:
     untorn = False
     #: A Ctrl-C came during it.
     interrupted = False
+    #: A Ctrl-C has come in this answer.
+    hurried = False
 
 
 def end_on_termination() -> None:
@@ -90,11 +92,12 @@ def one_interrupt() -> Iterator[None]:
         with _handled_by(first):
             yield
     finally:
-        _State.finishing = False
+        _State.finishing = _State.hurried = False
     _leave_if_asked()
 
 
 def _interrupt() -> None:
+    _State.hurried = True
     if not _State.finishing and not _State.leaving:
         # A SIGTERM right behind it waits too, until the answer has been marked and saved.
         _State.finishing = True
@@ -134,6 +137,16 @@ def deferred() -> Iterator[None]:
     finally:
         _State.finishing = False
     _leave_if_asked()
+
+
+def must_wait() -> bool:
+    """Whether a signal cannot interrupt what is being done now."""
+    return _State.finishing
+
+
+def is_hurried() -> bool:
+    """Whether a signal has asked for the end of the answer, or of the program: nobody is to be waited for much longer."""
+    return _State.hurried or _State.leaving is not None or _State.pending is not None
 
 
 def _leave_if_asked() -> None:

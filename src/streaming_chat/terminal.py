@@ -9,12 +9,13 @@ import os
 import select
 import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from streaming_chat.core.errors import OutputClosed, OutputFailed
-from streaming_chat.signals import untorn
+from streaming_chat.signals import is_hurried, must_wait, untorn
 
 #: The styles of this program, as the parameters of SGR (ECMA-48, 8.3.117); colours are of the user's own palette.
 STYLES: Mapping[str, str] = {
@@ -28,10 +29,17 @@ STYLES: Mapping[str, str] = {
 }
 
 
+#: Seconds that a device which takes nothing is waited for once a signal has come.
+_LONGEST_LAST_WORDS = 1.0
+#: Milliseconds after which it is asked whether one has.
+_A_WHILE = 100
+
+
 class Output:
     """Standard output or standard error. Every write is flushed: what has arrived is on the screen.
 
-    One that is slow is not waited for inside `patient()`: what it does not take waits, until `take_up` finds the time.
+    One that is slow is not waited for inside `patient()`: what it does not take waits, until `take_up` finds the time. One
+    that takes nothing does not keep the program from ending when a signal asks for it: what is left is dropped then.
     """
 
     def __init__(self, stream: BinaryIO | None, *, is_terminal: bool, color: bool) -> None:
@@ -39,6 +47,7 @@ class Output:
         #: What the device has not taken yet; None where it is waited for.
         self._backlog: bytearray | None = None
         self._device: int | None = None
+        self._is_stuck = False
         self.is_terminal = is_terminal
         self.has_color = color
 
@@ -77,10 +86,12 @@ class Output:
 
     def settle(self) -> None:
         """Write all that waits, however long that takes."""
-        if self._backlog:
-            left, self._backlog = bytes(self._backlog), None
-            self._put(left)
-            self._backlog = bytearray()
+        if self._backlog and self._device is not None:
+            try:
+                with self._failures_told():
+                    self._write_out(self._device, self._backlog)
+            finally:
+                self._backlog.clear()
 
     def take_up(self, source: int) -> None:
         """Write what waits, for as long as nothing is to be read from the file number `source`."""
@@ -93,7 +104,8 @@ class Output:
             ready = dict(both.poll())
             if source in ready:
                 return
-            self._put(b"")
+            with self._failures_told():
+                self._write_some(self._device, self._backlog)
 
     def _without_waiting(self) -> int | None:
         """The device once more, to be written to without waiting; None where there is no such thing.
@@ -114,22 +126,53 @@ class Output:
     def _put(self, data: bytes) -> None:
         if self._stream is None:
             raise OutputFailed("it is closed")
-        try:
-            if self._backlog is None or self._device is None:
+        with self._failures_told():
+            if self._backlog is not None and self._device is not None:
+                self._backlog += data
+                self._write_some(self._device, self._backlog)
+            elif must_wait() and (device := self._without_waiting()) is not None:
+                try:
+                    self._write_out(device, bytearray(data))
+                finally:
+                    os.close(device)
+            else:
                 self._stream.write(data)
                 self._stream.flush()
-                return
-            # What the device has taken is not offered again, whatever signal comes.
-            with untorn(), suppress(BlockingIOError):
-                self._backlog += data
-                while self._backlog:
-                    del self._backlog[: os.write(self._device, self._backlog)]
+
+    @contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        try:
+            yield
         except BrokenPipeError:
             self._give_up()
             raise OutputClosed from None
         except OSError as problem:
             self._give_up()
             raise OutputFailed(problem.strerror or "unknown reason") from None
+
+    def _write_some(self, device: int, data: bytearray) -> None:
+        """Write as much of `data` as the device takes."""
+        # What it has taken is not offered again, whatever signal comes.
+        with untorn(), suppress(BlockingIOError):
+            while data:
+                del data[: os.write(device, data)]
+                self._is_stuck = False
+
+    def _write_out(self, device: int, data: bytearray) -> None:
+        """Write all of `data`, unless a signal has come and the device takes nothing."""
+        poll = select.poll()
+        poll.register(device, select.POLLOUT)
+        deadline = None
+        while True:
+            self._write_some(device, data)
+            if not data:
+                return
+            if is_hurried():
+                deadline = deadline or time.monotonic() + _LONGEST_LAST_WORDS
+                self._is_stuck = self._is_stuck or time.monotonic() >= deadline
+                if self._is_stuck:
+                    return
+            poll.poll(_A_WHILE)
 
     def styled(self, style: str, text: str) -> str:
         """`text` in one of `STYLES`, where this output shows colour; always reset at its end."""

@@ -189,7 +189,7 @@ class _Audience:
                         stack.enter_context(patient())
                 yield
                 is_over = True
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             self.is_cut = is_over
             raise
 
