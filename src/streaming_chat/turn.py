@@ -88,6 +88,7 @@ def run_turn(
         error = failure
     except Exception as failure:  # noqa: BLE001 # a fault of the program's own must not cost the turn its record
         error = ChatError.unexpected(failure)
+        audience.is_cut = True
     # A slow terminal may have taken longer.
     at = clock() if audience.ended is None else audience.ended
     events, turn = reply.finish(at, error=error, interrupted=interrupted, is_cut=audience.is_cut)

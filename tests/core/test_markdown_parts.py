@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 
 import pytest
 from pygments.lexer import RegexLexer
@@ -139,14 +140,39 @@ def test_flags_skin_tones_and_closing_marks_stay_with_what_is_before_them() -> N
 
 
 @pytest.mark.parametrize(
-    "markdown", ["é🇩🇪&amp;~~", "🇩🇪🇫🇷🇩🇪🇫🇷", "👍🏽👍🏽👍🏽", "```\nabc🇩🇪🇫🇷  |\n```", "a👩\u200d👩\u200d👧bcdef"]
+    "markdown",
+    [
+        "é🇩🇪&amp;~~",
+        "🇩🇪🇫🇷🇩🇪🇫🇷",
+        "👍🏽👍🏽👍🏽",
+        "```\nabc🇩🇪🇫🇷  |\n```",
+        "a👩\u200d👩\u200d👧bcdef",
+        "हिन्दी भाषा में **सहायता** चाहिए *और* कुछ",
+        "दुनिया दुनिया और [कड़ी](http://a.b)",
+        "தமிழ் மொழியில் **உதவி** [இணைப்பு](http://a.b) வேண்டும்",
+    ],
 )
-@pytest.mark.parametrize("width", [5, 8, 10])
+@pytest.mark.parametrize("width", [5, 8, 10, 24])
 def test_where_terminals_disagree_about_a_width_the_cut_does_not_matter_on_either(markdown: str, width: int) -> None:
     stream = MarkdownStream(width)
     cut = "".join(map(stream.feed, markdown)) + stream.finish()
     for clusters in (True, False):
         assert rows(cut, width, clusters) == rows(written(markdown, width), width, clusters)
+
+
+@pytest.mark.parametrize("markdown", ["👍🏽", "> 👍🏽", "- 👍🏽x", "1. 👍🏽\ufe0f y", "✔️", "a 👍🏽👍🏽 b"])
+def test_what_is_wider_than_the_terminal_is_shown_as_it_can_be(markdown: str) -> None:
+    for width in range(1, 8):
+        stream = MarkdownStream(width)
+        cut = "".join(map(stream.feed, markdown)) + stream.finish()
+        assert rows(cut, width) == rows(written(markdown, width), width)
+        assert "".join(markdown[-1:]) in cut
+
+
+def test_vowel_signs_have_columns_where_a_row_is_filled() -> None:
+    """As many as the larger of the two numbers that terminals have for them."""
+    for row in shown("दुनिया में हिन्दी भाषा की सहायता चाहिए और कुछ", 17):
+        assert sum(1 for char in row if char == " " or unicodedata.category(char) in ("Lo", "Mc")) <= 17
 
 
 def test_a_cell_is_broken_where_it_has_to_be() -> None:

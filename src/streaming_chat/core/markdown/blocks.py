@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from streaming_chat.core.markdown.links import Definitions, may_become_definition
+from streaming_chat.core.markdown.links import Definitions
 from streaming_chat.core.markdown.table import is_delimiter
 
 _HEADING: Final = re.compile(r"(#{1,6})(?:[ ]+|$)")
@@ -27,11 +27,13 @@ _FENCE: Final = re.compile(r"(`{3,}|~{3,})(.*)")
 _TASK: Final = re.compile(r"\[([ xX])\][ ]+(?=\S)")
 _TASK_SO_FAR: Final = re.compile(r"\[(?:[ xX](?:\][ ]*)?)?")
 _DELIMITER_SO_FAR: Final = re.compile(r"[ |:-]+")
-_NOTE: Final = re.compile(r"\[\^[^\]\s]{1,60}\]:")
-_NOTE_SO_FAR: Final = re.compile(r"\[(?:\^[^\]\s]{0,60}\]?)?")
+_NOTE: Final = re.compile(r"\[\^[^\]\s]{1,16}\]:")
+_NOTE_SO_FAR: Final = re.compile(r"\[(?:\^[^\]\s]{0,16}\]?)?")
 _MATH: Final = re.compile(r"(\$\$|\\\[)[ ]*")
 _MATH_SO_FAR: Final = re.compile(r"(?:\$\$?|\\\[?)[ ]*")
 _CODE_INDENT: Final = 4
+#: Deeper containers are text: nobody nests so deeply, and each line is matched with all of them.
+_DEEPEST: Final = 32
 
 
 @dataclass
@@ -70,7 +72,7 @@ class Line:
     """What a line is. `content` is its text so far, behind all markup."""
 
     #: paragraph, continuation, heading, rule, underline, fence, in fence, end of fence, code, math, in math, delimiter,
-    #: table, definition, blank, nothing; number for one that is not decided, but begins a row in any case
+    #: table, definition, blank, nothing; undecided for one that begins a row in any case, and of which something is seen
     kind: str
     content: str = ""
     #: How many of the open containers go on.
@@ -180,10 +182,12 @@ class Reader:
             may_continue = in_paragraph and not opened
             if indent >= _CODE_INDENT and not may_continue:
                 return Line("code", self._line[self._at + _CODE_INDENT :], matched, opened)
-            if indent < _CODE_INDENT:
+            is_deep = len(self._containers) + len(opened) > _DEEPEST and (rest[0] in ">*-+" or rest[0].isdigit())
+            if indent < _CODE_INDENT and not is_deep:
                 found = self._start(rest, indent, matched, opened, goes_on and may_continue)
-                if found is None and rest[0].isdigit() and not may_continue:
-                    return Line("number", rest, matched, opened)
+                has_words = rest[0].isdigit() or (rest[0] in "`~" and rest.strip(rest[0]))
+                if found is None and has_words and not may_continue:
+                    return Line("undecided", rest, matched, opened)
                 if found is None or isinstance(found, Line):
                     return found
                 if found:
@@ -207,7 +211,7 @@ class Reader:
             and not opened
             and self._leaf.wants_definitions
             and not self._is_whole
-            and may_become_definition(rest)
+            and self._leaf.definitions.may_come(rest)
         ):
             return None
         if self._is_whole and self._leaf.definitions.read(rest):

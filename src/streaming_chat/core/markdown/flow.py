@@ -146,8 +146,7 @@ class Flow:
                 return False  # Only blanks are over the edge.
             self._freeze(index, skip=skip)
             return True
-        self._break_word()
-        return True
+        return self._break_word()
 
     def _place_to_break(self, most: int | None = None) -> tuple[int, int]:
         """The last place to break at: the first atom that is not on the row, and how many blanks fall away.
@@ -201,10 +200,15 @@ class Flow:
         self.inline.freeze(index + skip)
         self._rebuild()
 
-    def _break_word(self) -> None:
-        """Break a word that is longer than a row at the edge, but not between a character and the marks on it."""
+    def _break_word(self) -> bool:
+        """Break a word that is longer than a row at the edge, but not between a character and the marks on it.
+
+        False where there is no place to break at: what stands there is wider than the terminal.
+        """
         index, offset, columns = self._edge()
         atoms = self.inline.atoms
+        if offset >= len(atoms[index].text) and not any(atom.text for atom in atoms[index + 1 :]):
+            return False
         pieces = list(self.prefix)
         for number, atom in enumerate(atoms[: index + 1]):
             start = self._offset if number == self._begun else 0
@@ -214,16 +218,18 @@ class Flow:
         self._next_row(pieces, is_full=columns == self._limit)
         self._offset = self.inline.freeze(index, offset)
         self._rebuild()
+        return True
 
     def _edge(self) -> tuple[int, int, int]:
         """The atom and the place in it where the row is full, and the columns before it."""
         limit = self._limit
-        edge = (0, self._offset, 0)
+        edge: tuple[int, int, int] | None = None
         columns, marks, size = 0, False, 0
         for index, atom in enumerate(self.inline.atoms):
             if atom.text == " " and not columns:
                 continue
             for place in range(self._offset if index == self._begun else 0, len(atom.text)):
+                edge = edge or (index, place, 0)
                 size = char_columns(atom.text[place])
                 if columns <= limit - marks and not is_extension(atom.text[place]):
                     edge = (index, place, columns)
@@ -231,6 +237,7 @@ class Flow:
                 marks = marks or is_mark(atom.text[place])
                 if columns > limit - marks and edge[2]:
                     return edge
+        assert edge is not None
         # A character of two columns on a row of one.
         return (edge[0], edge[1] + 1, size)
 

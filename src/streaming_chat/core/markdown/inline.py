@@ -23,16 +23,20 @@ from streaming_chat.core.markdown.state import Bracket, State
 from streaming_chat.core.markdown.style import CODE, FAINT
 from streaming_chat.core.markdown.widths import WIDE, fitting, is_wide, most_columns
 
-_PLAIN: Final = re.compile(rf"[^\s\\`*_~\[\]!<&${WIDE}]+|[{WIDE}]")
+#: White space, where a row may end, as a set of a pattern: CommonMark's, that is ASCII's. A no-break space is of its word.
+_BLANK: Final = " \t\n\v\f\r"
+_PLAIN: Final = re.compile(rf"[^{_BLANK}\\`*_~\[\]!<&${WIDE}]+|[{WIDE}]")
 #: While an entity may end at the next character.
-_CAREFUL: Final = re.compile(rf"[^\s\\`*_~\[\]!<&$;{WIDE}]+|[;{WIDE}]")
-_BLANKS: Final = re.compile(r"\s+")
+_CAREFUL: Final = re.compile(rf"[^{_BLANK}\\`*_~\[\]!<&$;{WIDE}]+|[;{WIDE}]")
+_BLANKS: Final = re.compile(f"[{_BLANK}]+")
 _RUN: Final = re.compile(r"\*+|_+|~+")
 _TICKS: Final = re.compile(r"`+")
-_IN_ANGLE: Final = re.compile(rf"[^\s<>{WIDE}]+|[{WIDE}]")
-_IN_ADDRESS: Final = re.compile(rf"[^\s()\\<>{WIDE}]+|[{WIDE}]")
-_IN_CODE: Final = re.compile(rf"[^`\s{WIDE}]+|[{WIDE}]")
-_VERBATIM: Final = re.compile(rf"[^\s{WIDE}]+|[{WIDE}]")
+_IN_ANGLE: Final = re.compile(rf"[^{_BLANK}<>{WIDE}]+|[{WIDE}]")
+_IN_ADDRESS: Final = re.compile(rf"[^{_BLANK}()\\<>{WIDE}]+|[{WIDE}]")
+_IN_CODE: Final = re.compile(rf"[^`{_BLANK}{WIDE}]+|[{WIDE}]")
+_VERBATIM: Final = re.compile(rf"[^{_BLANK}{WIDE}]+|[{WIDE}]")
+#: Behind a `*`: a variable. A lone `a` is a word.
+_VARIABLE: Final = re.compile(r"(?:(?:kw)?args|[b-z])\b")
 #: What may be markup.
 _SPECIAL: Final = re.compile(r"[\\`*_~\[\]!&$]")
 #: In an address that stands in the text, delimiters before these are of it.
@@ -100,6 +104,7 @@ class Inline:
         self._is_over = False
         self._is_silent = False  # It is being read again, and nobody has to know.
         self._begins_in_url = False  # The row above ends inside an address.
+        self._unclosed: list[Run] = []  # What was opened on the rows above, and in vain.
 
     @property
     def has_brackets(self) -> bool:
@@ -137,6 +142,12 @@ class Inline:
             # What was an address is text now, and may be anything.
             self.end()
             return
+        self._unclosed = [run.copy() for run in self._state.delimiters.runs if run.is_frozen]
+        for atom in self.atoms:
+            run = atom.run
+            if run and run.waits and not run.is_frozen and run.left == run.length:
+                # Should it be read again, because its characters make the row too long, it is text then too.
+                self._facts[atom.place] = _Fact("text", atom.place + run.length)
         self._state.delimiters.give_up()
         self._restyle()
         self._changed(True)
@@ -177,10 +188,11 @@ class Inline:
         return bool(places)
 
     def _is_code_like(self, place: int, length: int) -> bool:
-        """Whether the `*` at `place` look like those of `f(*args, **kwargs)` and `src/**/*.py`."""
+        """Whether the `*` at `place` look like those of `f(*args, **kwargs)`, `*p` and `src/**/*.py`."""
         before, after = self._source[max(0, place - 2) : place], self._source[place + length : self._done]
         word = after.split(maxsplit=1)[0] if after else ""
         is_call = before[-1:] == "(" and before[:1].isidentifier()
+        is_call = is_call or bool(_VARIABLE.match(after))
         return is_call or before[-1:] in ("/", ",") or after[:1] in ("/", ".") or word.count(")") > word.count("(")
 
     def opens(self, atom: Atom) -> bool:
@@ -283,7 +295,7 @@ class Inline:
             elif fact is not None:
                 self._is_plain = False
                 self._take_fact(at, fact)
-            elif char.isspace():
+            elif char in _BLANK:
                 if not self._is_plain and state.is_settled(at):
                     self._settled = (len(self.atoms), at, state.counts.copy(), state.before)
                 if not self._read_blanks(at):
@@ -683,7 +695,7 @@ class Inline:
 
     def _read_verbatim(self, char: str, at: int, limit: int | None) -> None:
         self._is_plain = False
-        if char.isspace():
+        if char in _BLANK:
             self._read_blanks(at)
             return
         end = self._state.verbatim
@@ -699,6 +711,8 @@ class Inline:
     def _restyle(self) -> None:
         """Work out anew how the atoms look."""
         counts = self._base.counts.copy()
+        for unclosed in self._unclosed:
+            counts.add(unclosed.guess, -1)
         for atom in self.atoms:
             run = atom.run
             if run is None:

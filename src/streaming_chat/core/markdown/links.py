@@ -19,14 +19,19 @@ _DEFINITION: Final = re.compile(
     rf" {{0,3}}{_LABEL}:[ \t]*(?:<([^<>\n]*)>|([^\s<]\S*))"
     r"([ \t]+(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|\((?:[^()\\]|\\.)*\)))?[ \t]*",
 )
-_DEFINITION_SO_FAR: Final = re.compile(r" {0,3}\[(?:[^\[\]\\]|\\.){0,999}(?:\\|\](?::.*)?)?")
+_LABEL_SO_FAR: Final = re.compile(r"\[((?:[^\[\]\\]|\\.){0,999})\\?")
+_DEFINITION_SO_FAR: Final = re.compile(
+    rf"{_LABEL}(?::[ \t]*(?:<[^<>\n]*>?|[^\s<]\S*)?"
+    r"(?:[ \t]+(?:\"(?:[^\"\\]|\\.)*\\?\"?|'(?:[^'\\]|\\.)*\\?'?|\((?:[^()\\]|\\.)*\\?\)?)?[ \t]*)?)?",
+)
 #: What an address has, and a note (`[Note]: important`) has not.
 _LIKE_ADDRESS: Final = re.compile(r"[/.:#?%]")
 #: More definitions, and more labels without one, are not remembered.
 _MOST_LABELS: Final = 1000
 #: Longer addresses are text.
 _LONGEST_TAIL: Final = 4096
-
+#: And so is a longer title: nobody sees it while it comes.
+_LONGEST_TITLE: Final = 100
 
 #: Addresses that are no links, as in markdown-it: they are code, or files of the reader's.
 _UNSAFE: Final = re.compile(r"(?:javascript|vbscript|file|data):", re.IGNORECASE)
@@ -85,6 +90,15 @@ class Definitions:
         """Whether the text has asked for the address of `label` in vain, and it is now to be shown where it is defined."""
         return label in self._missed
 
+    def may_come(self, line: str) -> bool:
+        """Whether more of `line` may make it the definition of a label that the text has asked for in vain."""
+        if line.startswith("[^"):
+            return False
+        if found := _DEFINITION_SO_FAR.fullmatch(line):
+            return normalized(found[1]) in self._missed
+        found = _LABEL_SO_FAR.fullmatch(line)
+        return found is not None and any(label.startswith(normalized(found[1])) for label in self._missed)
+
     def shown(self, label: str) -> None:
         """The definition of `label` is seen where it stands."""
         self._unused.pop(label, None)
@@ -92,11 +106,6 @@ class Definitions:
     def unused(self) -> list[str]:
         """The lines of the definitions that the text never needed."""
         return list(self._unused.values())
-
-
-def may_become_definition(line: str) -> bool:
-    """Whether more text may make a definition of `line`."""
-    return bool(_DEFINITION_SO_FAR.fullmatch(line))
 
 
 def character_of(entity: str) -> str | None:
@@ -130,7 +139,7 @@ def unescaped(text: str) -> str:
 class Tail:
     """Reads what stands behind `](`. `state` becomes "done" at the closing parenthesis, "no" when it is no address."""
 
-    __slots__ = ("_depth", "_escaped", "_length", "_quote", "address", "state")
+    __slots__ = ("_depth", "_escaped", "_length", "_quote", "_title_length", "address", "state")
 
     def __init__(self) -> None:
         self.state = "before"
@@ -139,6 +148,7 @@ class Tail:
         self._quote = ""
         self._escaped = False
         self._length = 0
+        self._title_length = 0
 
     def copy(self) -> Tail:
         """The same, on its own."""
@@ -216,6 +226,9 @@ class Tail:
         return "no"
 
     def _title(self, char: str) -> str:
+        self._title_length += 1
+        if self._title_length > _LONGEST_TITLE:
+            return "no"
         if self._escaped:
             self._escaped = False
         elif char == "\\":

@@ -178,8 +178,8 @@ class MarkdownStream:
         if line.kind != "delimiter":
             self._settle_head()
         self._has_sources = self._has_sources and line.content.startswith("[")
-        if line.kind == "number":
-            self._begin_number(line)
+        if line.kind == "undecided":
+            self._begin_undecided(line)
             return False
         raw = self._raw_head
         self._head = self._raw_head = ""
@@ -190,8 +190,8 @@ class MarkdownStream:
         getattr(self, f"_begin_{line.kind.replace(' ', '_')}")(line)
         return True
 
-    def _begin_number(self, line: Line) -> None:
-        """Digits are seen at once, whether they will be the number of an item or the beginning of a text."""
+    def _begin_undecided(self, line: Line) -> None:
+        """Digits are seen at once, whether they will be the number of an item or of a text; so are words behind a fence."""
         if not self._is_row_begun:
             is_row_of_table = self._kind == "table" and line.matched == len(self._containers) and not line.opened
             if not is_row_of_table:
@@ -203,7 +203,10 @@ class MarkdownStream:
             markers = len(self._head) - len(line.content)
             self._head = _MARKER.sub(" ", self._head[:markers]) + line.content
         lead = self._margin(self._lead[1])
-        self._rows.show([*lead, Piece(line.content[: fitting(line.content, self._room(lead) - 1)], 0)])
+        seen, style = line.content, 0
+        if seen[0] in "`~":
+            seen, style = seen.strip(f"{seen[0]} "), FAINT
+        self._rows.show([*lead, Piece(seen[: fitting(seen, self._room(lead) - 1)], style)])
 
     @property
     def _leaf(self) -> Leaf:
@@ -501,7 +504,7 @@ class MarkdownStream:
             for container in self._containers:
                 if isinstance(container, Item):
                     container.is_empty = False
-            if not line.opened and line.kind != "number":
+            if not line.opened and line.kind != "undecided":
                 self._lists.pop(len(self._containers), None)
 
     def _number(self, item: Item, depth: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import Final
+from unicodedata import category
 
 from wcwidth import wcswidth, wcwidth
 
@@ -30,7 +31,8 @@ _FLAG_LETTERS: Final = ("\U0001f1e6", "\U0001f1ff")
 @lru_cache(maxsize=4096)
 def char_columns(char: str) -> int:
     """The most columns that one more character takes: 0, 1 or 2."""
-    return 1 if char == _SELECTOR else max(0, wcwidth(char))
+    # Vowel signs of Indic scripts, for which wcwidth has none, take one on many terminals.
+    return 1 if char == _SELECTOR or category(char) == "Mc" else max(0, wcwidth(char))
 
 
 def most_columns(text: str) -> int:
@@ -41,7 +43,7 @@ def most_columns(text: str) -> int:
 @lru_cache(maxsize=4096)
 def is_extension(char: str) -> bool:
     """Whether a character belongs to the one before it: a mark, a joiner, a selector, a skin tone."""
-    return not char_columns(char) or char == _SELECTOR or "\U0001f3fb" <= char <= "\U0001f3ff"
+    return not char_columns(char) or char == _SELECTOR or category(char) == "Mc" or "\U0001f3fb" <= char <= "\U0001f3ff"
 
 
 def is_mark(char: str) -> bool:
