@@ -35,7 +35,7 @@ ONE_IMPORTER = {
     "sqlite3": "history",
     "dotenv": "settings.py",
     "platformdirs": "folders.py",
-    "pygments": "core/markdown/code.py",
+    "pygments": "core/markdown/lexing.py",
     "wcwidth": "core/markdown/widths.py",
 }
 #: Libraries that none of the program's imports may bring in before they are needed.

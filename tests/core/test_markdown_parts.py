@@ -8,12 +8,13 @@ import unicodedata
 
 import pytest
 from pygments.lexer import RegexLexer
-from pygments.lexers import get_all_lexers
+from pygments.lexers import get_all_lexers, get_lexer_by_name
 from pygments.token import Keyword, Text
 
 from markdown_screen import rows
 from streaming_chat.core.markdown import MarkdownStream
 from streaming_chat.core.markdown.code import Highlighter
+from streaming_chat.core.markdown.lexing import _style_of
 from streaming_chat.core.markdown.links import Tail
 
 CODE = [
@@ -55,8 +56,8 @@ def test_a_lexer_that_fails_colours_nothing_and_costs_nothing() -> None:
     class Broken:
         """A lexer without tables."""
 
-    highlighter = Highlighter("")
-    highlighter._lexer = Broken()
+    highlighter = Highlighter("python")
+    highlighter._lexer._lexer = Broken()
     assert highlighter.line("a b") == highlighter.line("a b")
     assert "".join(piece.text for piece in highlighter.line("a b")) == "a b"
 
@@ -91,6 +92,40 @@ def test_what_was_read_of_a_line_that_grows_is_not_read_again() -> None:
     for end in range(0, len(line), 4):
         highlighter.preview(line[:end])
     assert sum(read) < 4 * len(line)
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("js", "/**\n * Runs `f` for the ` char.\n */\nf(a); /* one */ let s = `a ${x}\n b`;\nlet y = 2;\n"),
+        ("java", '/*\n * A 5" disk.\n */\npublic class A {\n  /** if for */ int x = 1;\n}\n'),
+        ("php", "<?php\n/**\n * The user's \"name.\n */\nfunction f($x) { return $x; }\n"),
+        ("bash", "cat <<EOF > x\nit's \" here $HOME\nEOF\necho done # c\ncat <<-'END'\n  a\n  END\nls\n"),
+        ("perl", "print <<EOF;\nit's\nEOF\nmy $y = 2;\n"),
+        ("cpp", "/* for a while\n   return if */\nint main() { return 0; }\n"),
+        ("css", "/* a { color: red }\n   b */\na { color: red; }\n"),
+        ("html", "<!-- a\n <b> -->\n<script>\nlet x = 1;\nif (x) { f('a'); }\n</script>\n<p class=\"x\">y</p>\n"),
+        ("go", 'var s = `raw\nif for "x\n`\nfunc main() {}\n'),
+        ("lua", "--[[ a\n if then\n]]\nlocal x = 1\n"),
+        ("haskell", '{- a\n if then -}\nmain = putStrLn "x"\n'),
+        ("rust", 'let s = r#"a\n"b"#;\n/* a\n if */ let x = 1;\n'),
+        ("scala", 'val s = """a\n if"""\nval x = 1\n'),
+        ("ocaml", "(* a\n if *)\nlet x = 1\n"),
+        ("python", 'def f():\n    """Doc\n    if "x"\n    """\n    return 1\n'),
+    ],
+)
+def test_what_goes_over_several_lines_is_coloured_as_where_all_of_it_is_known(language: str, code: str) -> None:
+    highlighter = Highlighter(language)
+    whole = [
+        (_style_of(kind), char)
+        for _, kind, text in get_lexer_by_name(language).get_tokens_unprocessed(code)
+        for char in text
+    ]
+    lines = []
+    for line in code.splitlines():
+        highlighter.preview(line[: len(line) // 2])
+        lines += [(piece.style, char) for piece in highlighter.line(line) for char in piece.text]
+    assert [one for one in lines if not one[1].isspace()] == [one for one in whole if not one[1].isspace()]
 
 
 def test_a_line_that_nobody_wrote_by_hand_is_not_coloured() -> None:
@@ -263,8 +298,8 @@ def test_a_lexer_that_pops_more_than_it_has_and_reads_no_line_end_is_survived() 
             ]
         }
 
-    highlighter = Highlighter("")
-    highlighter._lexer = Odd()
+    highlighter = Highlighter("python")
+    highlighter._lexer._lexer = Odd()
     for line in ("ab?", "bbaa", "b", "cb"):
         assert "".join(piece.text for piece in highlighter.line(line)) == line
 

@@ -16,8 +16,8 @@ None of them goes up a row: what has been left behind stays as it is, and the sc
 are no escape sequences at all.
 
 What belongs where: stream.py puts lines together to blocks, blocks.py tells what a line is, inline.py reads the text in it
-(emphasis.py and links.py with it), flow.py breaks it into rows, code.py and table.py are the blocks with rows of their own,
-and rows.py writes.
+(emphasis.py and links.py with it), flow.py breaks it into rows, code.py (lexing.py with it) and table.py are the
+blocks with rows of their own, and rows.py writes.
 """
 
 from streaming_chat.core.markdown.stream import MarkdownStream

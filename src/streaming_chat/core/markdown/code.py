@@ -3,30 +3,23 @@
 A line is not broken between words, and nothing stands before it: what is copied from the terminal is the code. A line
 that is longer than the row goes on where the terminal puts it.
 
-Strategy: Pygments' lexers are tables of states, and a stack of states is all that one line needs to know of those before
-it. So each line is read on its own, with the stack that the last one left; what has come of it so far is read as a preview.
+Each line is read on its own, with what the last one left open (lexing.py); what has come of it so far is read as a preview.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
+from streaming_chat.core.markdown.lexing import LexerState, LineLexer, Match
 from streaming_chat.core.markdown.rows import Piece, RowWriter
-from streaming_chat.core.markdown.style import CODE, ROLES, role
+from streaming_chat.core.markdown.style import CODE
 from streaming_chat.core.markdown.widths import char_columns, is_mark
 
 _TAB: Final = 8
 #: Longer lines are not coloured: no person wrote them.
 _LONGEST_LINE: Final = 2000
-#: Levels of a lexer's stack: a broken text must not let it grow for ever.
-_DEEPEST: Final = 64
 #: As many characters wait for the end of their word before they are coloured.
 _LONGEST_UNREAD: Final = 12
-#: The tokens of one match of a lexer, each a text and a style, and the stack behind it.
-_Match = tuple[list[tuple[str, int]], tuple[str, ...]]
-_ROLE_OF: Final = {name: role(name) for name in ROLES}
 
 
 class Highlighter:
@@ -34,7 +27,7 @@ class Highlighter:
 
     def __init__(self, language: str) -> None:
         self._lexer = _lexer(language)
-        self._stack: tuple[str, ...] = ("root",)
+        self._state = LexerState()
         self._start_preview()
 
     def _start_preview(self) -> None:
@@ -43,7 +36,7 @@ class Highlighter:
         self._seen_to = 0
         self._settled: list[Piece] = []
         self._settled_to = 0
-        self._inside = self._stack
+        self._inside = self._state
 
     def preview(self, line: str) -> list[Piece]:
         """The pieces of a line that goes on: most likely those of the whole one, and soon found."""
@@ -59,11 +52,11 @@ class Highlighter:
     def _read_on(self, line: str) -> None:
         matches = self._matches(line[self._settled_to :], self._inside)
         # What comes may still make something else of the last two.
-        for tokens, stack in matches[:-2]:
+        for tokens, state in matches[:-2]:
             for text, style in tokens:
                 _add(self._settled, text, style)
                 self._settled_to += len(text)
-            self._inside = stack
+            self._inside = state
         self._seen, self._seen_to = list(self._settled), len(line)
         for tokens, _ in matches[-2:]:
             for text, style in tokens:
@@ -75,30 +68,27 @@ class Highlighter:
 
     def line(self, line: str) -> list[Piece]:
         """The pieces of a whole line, without its line end; the next line is read behind it."""
-        pieces, self._stack = self._read(f"{line}\n")
+        pieces, self._state = self._read(f"{line}\n")
         self._start_preview()
         return _cut(pieces, len(line))
 
-    def _read(self, line: str) -> tuple[list[Piece], tuple[str, ...]]:
+    def _read(self, line: str) -> tuple[list[Piece], LexerState]:
         if self._lexer is None or len(line) > _LONGEST_LINE:
-            return [Piece(line, CODE)], self._stack
+            return [Piece(line, CODE)], self._state
         pieces: list[Piece] = []
-        matches = self._matches(line, self._stack)
+        matches = self._matches(line, self._state)
         for tokens, _ in matches:
             for text, style in tokens:
                 _add(pieces, text, style)
-        return pieces, matches[-1][1] if matches else self._stack
+        return pieces, matches[-1][1] if matches else self._state
 
-    def _matches(self, text: str, stack: tuple[str, ...]) -> list[_Match]:
-        """What the lexer makes of `text`, all of it."""
-        try:
-            matches = list(_matches(self._lexer, text, list(stack)))
-        except Exception:  # noqa: BLE001 # there are five hundred lexers, and none of them is worth an answer
-            matches = []
-        if "".join(piece for tokens, _ in matches for piece, _ in tokens) == text:
-            return matches
-        self._lexer = None
-        return [([(text, CODE)], stack)]
+    def _matches(self, text: str, state: LexerState) -> list[Match]:
+        if self._lexer is not None:
+            try:
+                return self._lexer.read(text, state)
+            except ValueError:
+                self._lexer = None
+        return [([(text, CODE)], state)]
 
 
 class CodeLine:
@@ -181,17 +171,12 @@ def _cut(pieces: list[Piece], end: int, start: int = 0) -> list[Piece]:
     return cut
 
 
-def _lexer(language: str) -> Any:
+def _lexer(language: str) -> LineLexer | None:
     if not language:
         return None
     try:
-        from pygments.lexers import get_lexer_by_name
-        from pygments.util import ClassNotFound
-    except ImportError:
-        return None
-    try:
-        return get_lexer_by_name(language)
-    except ClassNotFound:
+        return LineLexer(language)
+    except ValueError:
         return None
 
 
@@ -200,67 +185,3 @@ def _add(pieces: list[Piece], text: str, style: int) -> None:
         pieces[-1] = Piece(pieces[-1].text + text, style)
     else:
         pieces.append(Piece(text, style))
-
-
-def _matches(lexer: Any, text: str, stack: list[str]) -> Iterator[_Match]:
-    """Read `text` with a lexer's own tables (`pygments.lexer.RegexLexer`)."""
-    from pygments.lexer import ExtendedRegexLexer, RegexLexer
-    from pygments.token import _TokenType
-
-    if not isinstance(lexer, RegexLexer) or isinstance(lexer, ExtendedRegexLexer):
-        # It has no tables, or keeps more than a stack, each in its own way (YAML its indentation): line by line then.
-        for _, kind, piece in lexer.get_tokens_unprocessed(text):
-            yield [(piece, _style_of(kind))], ("root",)
-        return
-    tables = lexer._tokens  # noqa: SLF001 # the tables have no other name
-    place = 0
-    while place < len(text):
-        for match, action, new_state in tables[stack[-1]]:
-            found = match(text, place)
-            if not found:
-                continue
-            end = found.end()
-            tokens = []
-            if type(action) is _TokenType:
-                if end > place:
-                    tokens = [(text[place:end], _style_of(action))]
-            elif action is not None:
-                tokens = [(piece, _style_of(kind)) for _, kind, piece in action(lexer, found)]
-            if new_state is not None:
-                _change(stack, new_state)
-            elif end == place:
-                continue  # Nothing was read and nothing has changed: the next rule may.
-            yield tokens, tuple(stack[-_DEEPEST:])
-            place = end
-            break
-        else:
-            if text[place] == "\n":
-                stack[:] = ["root"]
-            yield [(text[place], CODE)], tuple(stack[-_DEEPEST:])
-            place += 1
-
-
-def _change(stack: list[str], new_state: Any) -> None:
-    if isinstance(new_state, tuple):
-        for state in new_state:
-            if state == "#pop":
-                if len(stack) > 1:
-                    stack.pop()
-            elif state == "#push":
-                stack.append(stack[-1])
-            else:
-                stack.append(state)
-    elif isinstance(new_state, int):
-        del stack[max(1, len(stack) + new_state) :]
-    else:
-        stack.append(stack[-1])
-
-
-@lru_cache(maxsize=512)
-def _style_of(kind: Any) -> int:
-    while kind:
-        style = _ROLE_OF.get(".".join(kind))
-        if style is not None:
-            return style
-        kind = kind.parent
-    return CODE
