@@ -15,9 +15,9 @@ and with `hyperlinks`, around the text of a link to http, https or mailto:
 None of them goes up a row: what has been left behind stays as it is, and the scrollback is true. With `color=False` there
 are no escape sequences at all.
 
-What belongs where: stream.py puts lines together to blocks, blocks.py tells what a line is, inline.py reads the text in it
-(emphasis.py and links.py with it), flow.py breaks it into rows, code.py (lexing.py with it) and table.py are the
-blocks with rows of their own, and rows.py writes.
+What belongs where: stream.py puts lines together to blocks, blocks.py tells what a line is, inline.py and inline_reader.py
+read the text in it (emphasis.py and links.py with them), flow.py breaks it into rows, code.py (lexing.py with it) and
+table.py are the blocks with rows of their own, and rows.py writes.
 """
 
 from streaming_chat.core.markdown.stream import MarkdownStream
