@@ -102,11 +102,30 @@ def test_a_tool_call_is_not_a_first_token() -> None:
     ],
 )
 def test_a_percentile_is_the_nearest_rank(values: list[float], percent: float, expected: float) -> None:
-    assert percentile(values, percent) == expected
+    assert percentile([values], percent) == expected
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 100))
 def test_a_percentile_is_a_value_that_occurred(values: list[float], percent: float) -> None:
-    found = percentile(sorted(values), percent)
+    found = percentile([sorted(values)], percent)
     assert found in values
     assert sum(one <= found for one in values) >= len(values) * percent / 100 * (1 - 1e-9)
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0]) | st.floats(0, 10))), st.floats(0, 100))
+def test_it_does_not_matter_in_which_parts_the_values_are_sorted(parts: list[list[float]], percent: float) -> None:
+    together = sorted(value for part in parts for value in part)
+    if together:
+        assert percentile([sorted(part) for part in parts], percent) == percentile([together], percent)
+
+
+def test_the_gaps_of_a_long_answer_are_those_of_all_of_it() -> None:
+    watch = Stopwatch(START)
+    at, gaps = START, []
+    for number in range(20_000):
+        watch.text(at)
+        gaps.append(1 + number * 7919 % 10_007)
+        at += gaps[-1]
+    ordered = sorted(gaps[:-1])
+    # Of 19,999 gaps, the 10,000th and the 19,000th.
+    assert watch.timing(at, None).gaps == Gaps(p50=ordered[9_999], p95=ordered[18_999], max=ordered[-1])

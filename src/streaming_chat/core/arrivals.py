@@ -13,6 +13,7 @@ spot: pieces of several tool calls that came interleaved have lost which call ea
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -20,7 +21,6 @@ from typing import Final, NamedTuple
 KINDS: Final = ("text", "reasoning", "refusal", "tool_call")
 _LATEST = 2**40 - 1
 _LONGEST = 2**20 - 1
-_AT_ONCE = 4096
 
 
 class Arrival(NamedTuple):
@@ -53,8 +53,10 @@ def arrival_words(at: float, kind: str, length: int) -> list[int]:
     return [word | _LONGEST << 4] * whole + ([word | rest << 4] if rest else [])
 
 
-def to_bytes(words: list[int] | array[int]) -> bytes:
+def to_bytes(words: Iterable[int]) -> bytes:
     """The bytes for `words`."""
-    # Some at a time: all of them as arguments would be objects of 32 bytes each.
-    parts = (words[place : place + _AT_ONCE] for place in range(0, len(words), _AT_ONCE))
-    return b"".join(struct.pack(f"<{len(part)}Q", *part) for part in parts)
+    numbers = words if isinstance(words, array) else array("Q", words)
+    if sys.byteorder == "big":
+        numbers = array("Q", numbers)
+        numbers.byteswap()
+    return numbers.tobytes()

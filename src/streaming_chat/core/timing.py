@@ -7,8 +7,13 @@ that could be measured. Nothing here reads a clock.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Final
+
+#: As many gaps are kept together, and sorted at once.
+_PART: Final = 8192
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,10 @@ class Timing:
 
 
 class Stopwatch:
-    """Collects arrivals and makes `Timing` of them. Eight bytes for each text delta, nothing else grows."""
+    """Collects arrivals and makes `Timing` of them. Eight bytes for each text delta, nothing else grows.
+
+    They lie in parts: one array that grew with the answer would be copied again and again, which takes memory too.
+    """
 
     def __init__(self, start: float) -> None:
         self.start = start
@@ -44,13 +52,18 @@ class Stopwatch:
         self._first_reasoning: float | None = None
         self._first_delta: float | None = None
         self._last_delta: float | None = None
-        self._text_arrivals = array("d")
+        self._last_text: float | None = None
+        self._gaps = [array("d")]
 
     def text(self, at: float) -> None:
         """Content or refusal text arrived."""
-        if self._first_token is None:
+        if self._last_text is None:
             self._first_token = at
-        self._text_arrivals.append(at)
+        else:
+            if len(self._gaps[-1]) == _PART:
+                self._gaps.append(array("d"))
+            self._gaps[-1].append(at - self._last_text)
+        self._last_text = at
         self._delta(at)
 
     def reasoning(self, at: float) -> None:
@@ -75,7 +88,7 @@ class Stopwatch:
             headers=self._since_start(self.headers),
             first_token=self._since_start(self._first_token),
             first_reasoning=self._since_start(self._first_reasoning),
-            gaps=_gaps(self._text_arrivals),
+            gaps=_figures_of(self._gaps),
             tokens_per_second=self._tokens_per_second(completion_tokens),
             attempts=self.attempts,
         )
@@ -93,14 +106,28 @@ class Stopwatch:
         return (completion_tokens - 1) / (self._last_delta - self._first_delta)
 
 
-def _gaps(arrivals: array[float]) -> Gaps | None:
-    if len(arrivals) < 2:
+def _figures_of(gaps: list[array[float]]) -> Gaps | None:
+    if not gaps[0]:
         return None
-    gaps = sorted(later - earlier for earlier, later in pairwise(arrivals))
-    return Gaps(p50=percentile(gaps, 50), p95=percentile(gaps, 95), max=gaps[-1])
+    # Part by part, and in place: a list of all would take four times as much memory as the answer.
+    for number, part in enumerate(gaps):
+        gaps[number] = array("d", sorted(part))
+    return Gaps(p50=percentile(gaps, 50), p95=percentile(gaps, 95), max=max(part[-1] for part in gaps))
 
 
-def percentile(ordered: list[float], percent: float) -> float:
-    """The nearest-rank percentile of values in ascending order: a value that really occurred, never a mean of two."""
-    rank = max(1, -(-len(ordered) * percent // 100))
-    return ordered[int(rank) - 1]
+def percentile(parts: Sequence[Sequence[float]], percent: float) -> float:
+    """The nearest-rank percentile of the values in all parts, each in ascending order: never a mean of two values."""
+    rank = max(1, int(-(-sum(map(len, parts)) * percent // 100)))
+    low, high = [0] * len(parts), [len(part) for part in parts]
+    while True:
+        # It stands between `low` and `high` in each part; the middle of the widest part tells in which half.
+        widest = max(range(len(parts)), key=lambda number: high[number] - low[number])
+        pivot = parts[widest][(low[widest] + high[widest]) // 2]
+        below = [bisect_left(part, pivot) for part in parts]
+        up_to = [bisect_right(part, pivot) for part in parts]
+        if rank <= sum(below):
+            high = below
+        elif rank > sum(up_to):
+            low = up_to
+        else:
+            return pivot

@@ -112,6 +112,7 @@ def open_file(path: Path, *, create: bool) -> sqlite3.Connection:
         connection.row_factory = sqlite3.Row
         _check_version(connection, path)  # before anything is written: a later version's file stays as it is
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -256")  # KiB: what is written is not read again
         connection.execute("PRAGMA journal_mode = WAL")
         _migrate(connection, path)
     except BaseException:

@@ -77,8 +77,7 @@ class _Draft:
         self._lock = Lock()  # Held for no longer than an event, or a change of the piece, takes.
         self._piece = _Piece()
         self._start = 0.0
-        self._arrivals = array("Q")
-        self._pieces = 0
+        self._arrivals: list[bytes] = []
 
     def note(self, event: Event) -> None:
         """Something happened."""
@@ -103,19 +102,20 @@ class _Draft:
             piece, self._piece = self._piece, _Piece()
         if not piece.arrivals:
             return piece.started, None
-        self._arrivals.extend(piece.arrivals)
-        self._pieces += 1
+        arrivals = to_bytes(piece.arrivals)
+        self._arrivals.append(arrivals)
         return piece.started, {
             "turn_id": self.number,
-            "seq": self._pieces,
+            "seq": len(self._arrivals),
             **{kind: text.getvalue() for kind, text in piece.texts.items()},
             "tool_calls": as_json(piece.calls),
-            "arrivals": to_bytes(piece.arrivals),
+            "arrivals": arrivals,
         }
 
-    def arrivals(self) -> bytes:
+    def take_arrivals(self) -> bytes:
         """The arrivals of the whole turn; nothing may be left to take."""
-        return to_bytes(self._arrivals)
+        arrivals, self._arrivals = b"".join(self._arrivals), []
+        return arrivals
 
 
 class History:
@@ -219,7 +219,7 @@ class History:
         with self._changed:
             if draft.number is not None:
                 draft.take()
-                row = bindable({"id": draft.number, "arrivals": draft.arrivals(), **turn_ended(turn)})
+                row = bindable({"id": draft.number, "arrivals": draft.take_arrivals(), **turn_ended(turn)})
                 self._attempt(save)
                 self._running.discard(draft)
         self._tell()
