@@ -421,6 +421,18 @@ class Screen:
         """Return the terminal's modes as `termios.tcgetattr` does; after `close`, what they were then."""
         return termios.tcgetattr(self._inner) if self._attributes is None else self._attributes
 
+    def set_tty_attributes(self, attributes: list[Any]) -> None:
+        """Set the terminal's modes, as another program would."""
+        termios.tcsetattr(self._inner, termios.TCSANOW, attributes)
+
+    def stop_output(self) -> None:
+        """Let the terminal take nothing, as Ctrl-S does."""
+        termios.tcflow(self._inner, termios.TCOOFF)
+
+    def resume_output(self) -> None:
+        """Let it take what comes again, as Ctrl-Q does."""
+        termios.tcflow(self._inner, termios.TCOON)
+
     # Waiting ----------------------------------------------------------------------------------------------------------
 
     def wait_until(self, condition: Callable[[], T], timeout: float = 10.0, what: str = "it") -> T:

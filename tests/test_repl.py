@@ -297,6 +297,20 @@ def test_ctrl_c_before_the_first_token_returns_to_the_prompt(chat, server):
     server.wait_for_close(server.exchanges[0])
 
 
+def test_keys_are_not_echoed_into_an_answer_that_goes_on_after_a_stop(chat, server):
+    server.play(answer([f"w{number:03d} " for number in range(150)], delay=0.02))
+    screen = chat()
+    screen.line("hi")
+    screen.wait_for("w010")
+    silent = screen.tty_attributes()
+    # As a shell does it: stopped, the terminal as it likes it, and on again.
+    os.kill(screen.pid, signal.SIGSTOP)
+    screen.set_tty_attributes(screen.tty_attributes_at_start)
+    os.kill(screen.pid, signal.SIGCONT)
+    screen.wait_until(lambda: screen.tty_attributes() == silent)
+    screen.wait_for("w149")
+
+
 def test_an_impatient_second_ctrl_c_does_not_end_the_chat(chat, server):
     screen = chat()
     for _ in range(6):

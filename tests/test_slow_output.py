@@ -9,26 +9,49 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from conftest import KEY, World
-from server import Hang, Server, answer
+from server import Close, Hang, Send, Server, Step, answer, chunk, frame, sse
 
 #: More than all buffers on the way hold.
 PIECES = [f"{number:05d}" + "x" * 9994 + "\n" for number in range(1600)]
 
 
-def started(world: World, server: Server, output: int) -> subprocess.Popen[bytes]:
+def started(
+    world: World, server: Server, output: int, *flags: str, errors: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
     """The program, asking `server`, with `output` as its standard output."""
     return subprocess.Popen(
-        [sys.executable, "-m", "streaming_chat", "--raw", "--base-url", server.base_url, "hi"],
-        env={**world.environment, "OPENAI_API_KEY": KEY},
+        [sys.executable, "-m", "streaming_chat", *(flags or ["--raw"]), "--base-url", server.base_url, "hi"],
+        env={**world.environment, "OPENAI_API_KEY": KEY, "TERM": "xterm"},
         cwd=world.folder,
         stdin=subprocess.DEVNULL,
         stdout=output,
-        stderr=subprocess.PIPE,
+        stderr=errors,
     )
+
+
+def thought(pieces: list[str]) -> list[Step]:
+    """An answer that is reasoning but for its last word."""
+    parts = [Send(frame(sse(chunk(delta={"reasoning_content": piece})))) for piece in pieces]
+    head, *rest = answer(["done"])
+    return [head, *parts, *rest]
+
+
+@pytest.mark.parametrize("kind", ["--json", "reasoning"])
+def test_the_server_does_not_wait_for_a_slow_output_of_another_kind(world: World, kind: str) -> None:
+    reader, writer = os.openpty() if kind == "reasoning" else os.pipe()
+    with Server(thought(PIECES) if kind == "reasoning" else answer(PIECES)) as server:
+        flags, errors = ([], writer) if kind == "reasoning" else (["--json"], subprocess.DEVNULL)
+        program = started(world, server, writer, *flags, errors=errors)
+        os.close(writer)
+        server.wait_until(lambda: server.exchanges and server.exchanges[0].finished_at, timeout=60)
+        program.kill()
+        program.communicate()
+        os.close(reader)
 
 
 @pytest.mark.parametrize("device", ["terminal", "pipe"])
@@ -83,9 +106,10 @@ def test_a_file_is_written_from_its_beginning_to_its_end(world: World) -> None:
     assert path.read_text() == "".join(PIECES[:20])
 
 
-def test_ctrl_c_while_the_rest_of_an_answer_waits_is_told(world: World) -> None:
+@pytest.mark.parametrize("end", [[], [Close()]], ids=["[DONE]", "hang-up"])
+def test_ctrl_c_while_the_rest_of_an_answer_waits_is_told(world: World, end: list[Step]) -> None:
     reader, writer = os.pipe()
-    with Server(answer(PIECES[:100])) as server:
+    with Server([*answer(PIECES[:100], done=False)[:-1], *end] if end else answer(PIECES[:100])) as server:
         program = started(world, server, writer)
         os.close(writer)
         server.wait_until(lambda: server.exchanges and server.exchanges[0].finished_at, timeout=60)
@@ -119,6 +143,26 @@ def test_a_reader_that_has_stopped_does_not_keep_the_program_from_ending(
     assert program.returncode == status
     assert b"the text above is not the whole answer" in told
     assert b"Traceback" not in told
+
+
+def test_a_chat_whose_terminal_takes_nothing_ends_when_it_is_asked_to(world: World) -> None:
+    with Server(answer([f"w{number:04d} " for number in range(3000)])) as server:
+        screen = world.screen("--base-url", server.base_url, "--no-history")
+        screen.wait_for("You:")
+        screen.line("hi")
+        screen.wait_for("w0020")
+        screen.stop_output()
+        time.sleep(0.5)
+        os.kill(screen.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while (status := Path(f"/proc/{screen.pid}/stat")).exists() and status.read_text().rpartition(")")[2].split()[
+            0
+        ] != "Z":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        screen.resume_output()
+        assert screen.wait_for_exit() == 143
+        assert not re.search("w2999", screen.text)
 
 
 #: Writes numbers, each in an answer of its own that a Ctrl-C ends.

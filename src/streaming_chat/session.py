@@ -100,9 +100,9 @@ class Session:
         self.last_prompt = prompt
         if self.log:
             self.log.user(prompt)
-        hint = StallHint(self.notices.output)
+        hint = StallHint(self.output, self.notices.output)
         renderers = self._renderers(request, hint)
-        with one_interrupt(), self.keyboard.silent(), closing(hint):
+        with one_interrupt(), self.keyboard.kept_silent(), closing(hint):
             turn = run_turn(request, self.provider, renderers, retries=self.settings.retries)
         self.last_turn = turn
         if turn.outcome is Outcome.COMPLETE:
@@ -136,7 +136,8 @@ class Session:
         if settings.json:
             answer = NDJSONRenderer(self.output)
         elif self.output.is_terminal:
-            if self.notices.output.is_terminal and not settings.quiet and os.environ.get("TERM") != "dumb":
+            is_same = self.output.is_same_terminal(self.notices.output)
+            if is_same and not settings.quiet and os.environ.get("TERM") != "dumb":
                 hints.append(hint)
             answer = self._terminal_renderer(hint if hints else None)
         else:

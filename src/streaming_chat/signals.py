@@ -6,9 +6,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+#: Seconds that the program may take to end once a signal has asked for it.
+_LONGEST_END = 3.0
 
 
 class _State:
@@ -26,12 +30,15 @@ class _State:
     interrupted = False
     #: A Ctrl-C has come in this answer.
     hurried = False
+    #: When a signal first asked for the end of the program, on the monotonic clock.
+    asked_at: float | None = None
 
 
 def end_on_termination() -> None:
     """Let SIGTERM, and SIGHUP when the terminal is closed, end the program by way of every `finally`: status 128 + n."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
+        _State.asked_at = _State.asked_at or time.monotonic()
         if _State.leaving:
             return
         if _State.finishing or _State.untorn:
@@ -167,7 +174,7 @@ def heeded_in_time() -> Iterator[None]:
     if not hasattr(signal, "setitimer"):
         yield
         return
-    handler = signal.signal(signal.SIGALRM, _nothing)
+    handler = signal.signal(signal.SIGALRM, _end_if_overdue)
     timer = signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
     try:
         yield
@@ -201,6 +208,13 @@ def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def _end_if_overdue(_number: int, _frame: FrameType | None) -> None:
+    """Whoever asked for the end gets it, also where a terminal that takes nothing is written to without end."""
+    if _State.asked_at is not None and time.monotonic() - _State.asked_at > _LONGEST_END:
+        number = _State.leaving or _State.pending or signal.SIGTERM
+        os._exit(128 + number)
 
 
 def _nothing_unraisable(_what: object) -> None:

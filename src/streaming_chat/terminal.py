@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import stat
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -44,12 +46,15 @@ class Output:
 
     def __init__(self, stream: BinaryIO | None, *, is_terminal: bool, color: bool) -> None:
         self._stream = stream
+        self._number = _file_number(stream)
         #: What the device has not taken yet; None where it is waited for.
         self._backlog: bytearray | None = None
         self._device: int | None = None
         self._is_stuck = False
         self.is_terminal = is_terminal
         self.has_color = color
+        #: Whether something was dropped, because a signal came and the device took nothing; since `patient` began.
+        self.is_cut = False
 
     @classmethod
     def of(cls, name: str, *, color: bool) -> Output:
@@ -69,6 +74,7 @@ class Output:
     @contextmanager
     def patient(self) -> Iterator[None]:
         """Do not wait for a slow device inside; all that is left then is written at the end."""
+        self.is_cut = False
         self._device = self._without_waiting()
         if self._device is None:
             yield
@@ -91,7 +97,31 @@ class Output:
                 with self._failures_told():
                     self._write_out(self._device, self._backlog)
             finally:
+                self.is_cut = self.is_cut or bool(self._backlog)
                 self._backlog.clear()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the device has yet to take something. For any thread."""
+        return bool(self._backlog)
+
+    def is_same_terminal(self, other: Output) -> bool:
+        """Whether both are one terminal: then what is written to one of them has to wait for the other."""
+        if self._number is None or other._number is None or not (self.is_terminal and other.is_terminal):
+            return False
+        return os.fstat(self._number).st_rdev == os.fstat(other._number).st_rdev
+
+    def write_if_ready(self, text: str) -> bool:
+        """Write a few characters if nobody has to wait for that; whether they were. For any thread."""
+        if self._stream is None or self._backlog:
+            return False
+        if self._number is not None and hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(self._number, select.POLLOUT)
+            if not poll.poll(0):
+                return False
+        self.write(text)
+        return True
 
     def take_up(self, source: int) -> None:
         """Write what waits, for as long as nothing is to be read from the file number `source`."""
@@ -112,10 +142,10 @@ class Output:
 
         Opened anew, since others share the file that is open: a shell's would not wait any more, either.
         """
-        if self._stream is None or not hasattr(select, "poll"):
+        number = self._number
+        if number is None or not hasattr(select, "poll"):
             return None
         try:
-            number = self._stream.fileno()
             if not self.is_terminal and not stat.S_ISFIFO(os.fstat(number).st_mode):
                 return None  # A file is never slow, and opened anew it would be written to in another place.
             name = os.ttyname(number) if self.is_terminal else f"/proc/self/fd/{number}"
@@ -135,9 +165,12 @@ class Output:
                     self._write_out(device, bytearray(data))
                 finally:
                     os.close(device)
-            else:
+            elif self._number is None:
                 self._stream.write(data)
                 self._stream.flush()
+            else:
+                self._stream.flush()
+                _write_waiting(self._number, data)
 
     @contextmanager
     def _failures_told(self) -> Iterator[None]:
@@ -186,6 +219,24 @@ class Output:
             os.close(nowhere)
 
 
+def _write_waiting(number: int, data: bytes) -> None:
+    """Write `data`, however long that takes. What a signal keeps from being written is dropped, not kept in a buffer."""
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(number, rest) :]
+        except BlockingIOError:  # Somebody who shares the file has made it so.
+            select.select([], [number], [])
+
+
+def _file_number(stream: BinaryIO | None) -> int | None:
+    """None where somebody reads what is written in this process."""
+    try:
+        return None if stream is None else stream.fileno()
+    except (OSError, ValueError):
+        return None
+
+
 def color_wanted(environment: Mapping[str, str], *, no_color: bool) -> bool:
     """Whether a terminal may be sent colours at all."""
     return not no_color and environment.get("TERM", "") != "dumb"
@@ -210,6 +261,29 @@ class Keyboard:
         silent[3] &= ~(termios.ECHO | termios.ICANON)
         with _attributes(silent):
             yield
+
+    @contextmanager
+    def kept_silent(self) -> Iterator[None]:
+        """`silent`, and again when the program goes on after a Ctrl-Z: the shell has had the terminal meanwhile."""
+        with self.silent():
+            if self._found is None or threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            import termios
+
+            silent = termios.tcgetattr(0)
+
+            def again(_number: int, _frame: object) -> None:
+                # In the background, whoever changes a terminal is stopped.
+                with suppress(OSError, termios.error):
+                    if os.tcgetpgrp(0) == os.getpgrp():
+                        termios.tcsetattr(0, termios.TCSANOW, silent)
+
+            found = signal.signal(signal.SIGCONT, again)
+            try:
+                yield
+            finally:
+                signal.signal(signal.SIGCONT, found)
 
     @contextmanager
     def queued(self) -> Iterator[None]:

@@ -41,8 +41,8 @@ class Provider(Protocol):
 class Renderer(Protocol):
     """Someone who is told what happens in an answer, while it happens.
 
-    One with `takes_together` true gets pieces of one text that arrived together as one event, with the time of the first,
-    and has `patient()` and `take_up(source)` of an `Output`, so that a slow device does not keep the server waiting.
+    One with `takes_together` true gets pieces of one text that arrived together as one event, with the time of the first.
+    One with `patient()`, `take_up(source)` and `is_cut` of an `Output` does not keep the server waiting for a slow device.
     """
 
     def handle(self, event: Event) -> None:
@@ -88,7 +88,6 @@ def run_turn(
         error = failure
     except Exception as failure:  # noqa: BLE001 # a fault of the program's own must not cost the turn its record
         error = ChatError.unexpected(failure)
-        audience.is_cut = True
     # A slow terminal may have taken longer.
     at = clock() if audience.ended is None else audience.ended
     events, turn = reply.finish(at, error=error, interrupted=interrupted, is_cut=audience.is_cut)
@@ -166,10 +165,11 @@ class _Audience:
     def __init__(self, renderers: Sequence[Renderer]) -> None:
         self._at_once = [one for one in renderers if not getattr(one, "takes_together", False)]
         self._together = [one for one in renderers if getattr(one, "takes_together", False)]
+        self._patient: list[Any] = [one for one in renderers if hasattr(one, "patient")]
         self._waiting: list[Event] = []
         #: When the stream of the last attempt was over; None before that, and when there is another attempt.
         self.ended: float | None = None
-        #: Whether what had arrived was not all shown, because somebody did not want to wait for it.
+        #: Whether what had arrived was not all shown.
         self.is_cut = False
 
     def tell(self, events: list[Event]) -> None:
@@ -182,31 +182,31 @@ class _Audience:
     @contextmanager
     def patient(self) -> Iterator[None]:
         """Nobody is waited for inside."""
-        is_over = False
         try:
             with ExitStack() as stack:
-                for renderer in self._together:
-                    if patient := getattr(renderer, "patient", None):
-                        stack.enter_context(patient())
+                for renderer in self._patient:
+                    stack.enter_context(renderer.patient())
                 yield
-                is_over = True
-        except (KeyboardInterrupt, SystemExit):
-            self.is_cut = is_over
-            raise
+        finally:
+            self.is_cut = self.is_cut or any(renderer.is_cut for renderer in self._patient)
 
     def before_waiting(self, source: int) -> None:
         """Nothing else has arrived so far, and more is going to be read from the file number `source`."""
         self.catch_up()
-        for renderer in self._together:
-            if take_up := getattr(renderer, "take_up", None):
-                take_up(source)
+        for renderer in self._patient:
+            renderer.take_up(source)
 
     def catch_up(self) -> None:
         """Nothing else has arrived so far."""
         waiting, self._waiting = self._waiting, []
-        for event in _joined(waiting):
-            for renderer in self._together:
-                renderer.handle(event)
+        try:
+            for event in _joined(waiting):
+                for renderer in self._together:
+                    renderer.handle(event)
+        except BaseException:
+            # A Ctrl-C, or a fault of the renderer's own: the rest is not shown any more.
+            self.is_cut = True
+            raise
 
 
 def _joined(events: list[Event]) -> Iterator[Event]:

@@ -10,6 +10,7 @@ value b'Bearer …'"). What a server wrote in its answer is shown, less the key.
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import ssl
@@ -102,6 +103,12 @@ def translate_construction(failure: Exception, endpoint: Endpoint) -> ChatError:
         )
     if isinstance(failure, ValueError):
         return UsageError("a proxy address in the environment cannot be used", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
+    if type(failure).__name__ == "InvalidURL" and os.environ.get("NO_PROXY", os.environ.get("no_proxy")):
+        # It makes addresses of what stands in there.
+        return UsageError(
+            "NO_PROXY in the environment, or the base URL, has an address that cannot be used",
+            "write host names into NO_PROXY, without ranges and brackets; check --base-url",
+        )
     return translate(failure, endpoint)
 
 

@@ -58,6 +58,12 @@ class NDJSONRenderer:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._start = 0.0
+        self.patient, self.take_up = output.patient, output.take_up
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether something was not written in the end."""
+        return self._output.is_cut
 
     def handle(self, event: Event) -> None:
         """One line, unless the event is the end, which has its own."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.sanitize import Sanitizer
@@ -18,6 +21,11 @@ class PlainRenderer:
         self._output = output
         self._last = ""
         self.patient, self.take_up = output.patient, output.take_up
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether something was not written in the end."""
+        return self._output.is_cut
 
     def handle(self, event: Event) -> None:
         """Write text and refusal; nothing else belongs to the answer."""
@@ -44,14 +52,31 @@ class TerminalRenderer:
 
     def __init__(self, output: Output, aside: Output, *, reasoning: bool = True, hint: StallHint | None = None) -> None:
         self._output = output
-        self.patient, self.take_up = output.patient, output.take_up
-        self._aside = aside
+        # On one terminal, all has to come in its order, and nothing is waited for.
+        self._aside = output if output.is_same_terminal(aside) else aside
         self._reasoning = reasoning
         self._hint = hint
         self._sanitizer = Sanitizer()
         #: The class of the events that are being written, one section each.
         self._section: type[object] | None = None
         self._at_line_start = True
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Do not wait for a slow terminal inside."""
+        with self._output.patient(), self._aside.patient() if self._aside is not self._output else nullcontext():
+            yield
+
+    def take_up(self, source: int) -> None:
+        """Write what waits, for as long as nothing is to be read from the file number `source`."""
+        self._output.take_up(source)
+        if self._aside is not self._output:
+            self._aside.take_up(source)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether something was not written in the end."""
+        return self._output.is_cut or self._aside.is_cut
 
     def handle(self, event: Event) -> None:
         """Show what has a text."""
@@ -99,7 +124,6 @@ class TerminalRenderer:
         if self._hint:
             self._hint.make_way(text, self._row())
         if self._section in (ReasoningDelta, ToolCallDelta):
-            self._output.settle()  # It may be the same terminal.
             self._aside.write(self._aside.styled("dim", text))
         else:
             self._output.write(text)

@@ -52,8 +52,9 @@ def terminal_columns() -> int:
 class StallHint:
     """The hint of one turn: a renderer that stands behind the one whose text it must not disturb.
 
-    That one calls `make_way` before each write. `output` is to be standard error: the hint is not the answer, and when it
-    cannot be written, that must not keep the answer's own writer from noticing.
+    That one calls `make_way` before each write. `output` is where it writes; `aside` is to be standard error on the same
+    terminal, where the hint is drawn: it is not the answer, and nobody is to wait for it. As long as the terminal has yet to
+    take some of the answer, there is no silence that anybody sees.
     """
 
     takes_together = True
@@ -61,6 +62,7 @@ class StallHint:
     def __init__(
         self,
         output: Output,
+        aside: Output,
         *,
         patience: float = PATIENCE,
         tick: float = 1.0,
@@ -68,6 +70,7 @@ class StallHint:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._output = output
+        self._aside = aside
         self._patience = patience
         self._tick = tick
         self._columns = columns
@@ -122,9 +125,8 @@ class StallHint:
     def _hide(self) -> None:
         self._since = None
         if self._shown:
-            # That nobody sees the hint is no reason to stop the answer.
-            with suppress(OutputClosed):
-                self._output.write(_ERASE)
+            # With the answer, and in its order: the terminal may be slow.
+            self._output.write(_ERASE)
             # Only now: interrupted before, this is done again, and the cursor has not moved.
             self._shown = False
 
@@ -143,6 +145,11 @@ class StallHint:
         if since is None:
             return self._tick
         silence = self._clock() - since
+        if self._output.is_behind:
+            with self._lock:
+                if self._since is since:
+                    self._since = self._clock()
+            return self._tick
         if silence < self._patience:
             return self._patience - silence
         # Measured without the lock: a line may be long.
@@ -157,10 +164,9 @@ class StallHint:
             back = "\r" if at_line_start else _LEFT.format(len(hint))
             before = _ERASE if self._shown else ""
             self._shown = True
-            self._output.write(before + self._output.styled("dim", hint) + back)
+            self._aside.write_if_ready(before + self._aside.styled("dim", hint) + back)
         elif self._shown:
-            self._output.write(_ERASE)
-            self._shown = False
+            self._shown = not self._aside.write_if_ready(_ERASE)
 
 
 def _fitting(seconds: int, line: str, columns: int) -> str:
