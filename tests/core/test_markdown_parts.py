@@ -111,6 +111,13 @@ def test_what_was_read_of_a_line_that_grows_is_not_read_again() -> None:
         ("rust", 'let s = r#"a\n"b"#;\n/* a\n if */ let x = 1;\n'),
         ("scala", 'val s = """a\n if"""\nval x = 1\n'),
         ("ocaml", "(* a\n if *)\nlet x = 1\n"),
+        # What looks like the beginning of something, and is none.
+        ("bash", '(( mask = 1 << bits ))\necho "hi"\nexport A=1\n'),
+        ("cpp", '#define GLOB "/tmp/*"\nint main() { return 0; }\nsize_t x;\n'),
+        ("latex", "`Hello', he said.\n\\textbf{x}\n"),
+        ("html", "<p>\n`npm i` and\n`x\n</p>\n<b>c</b>\n"),
+        ("lua", "local s = [[\nIt's a text\n]]\nlocal x = 1\n"),
+        ("elixir", "defmodule A do\n  def f(x), do: x\nend\n"),
         ("python", 'def f():\n    """Doc\n    if "x"\n    """\n    return 1\n'),
     ],
 )
@@ -208,6 +215,16 @@ def test_vowel_signs_have_columns_where_a_row_is_filled() -> None:
     """As many as the larger of the two numbers that terminals have for them."""
     for row in shown("दुनिया में हिन्दी भाषा की सहायता चाहिए और कुछ", 17):
         assert sum(1 for char in row if char == " " or unicodedata.category(char) in ("Lo", "Mc")) <= 17
+
+
+def test_what_is_read_again_at_the_edge_does_not_look_ahead() -> None:
+    markdown = "*pger\naa longest\n~~op ` cl* "
+    stream = MarkdownStream(14)
+    assert rows("".join(map(stream.feed, markdown)) + stream.finish(), 14) == shown(markdown, 14)
+
+
+def test_a_code_span_that_was_none_ends_with_the_rows_above_the_last() -> None:
+    assert written("word `op longer x1 *em*", 16).endswith("\x1b[3mem\x1b[0m\n")
 
 
 def test_a_cell_is_broken_where_it_has_to_be() -> None:

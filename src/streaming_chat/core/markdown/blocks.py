@@ -185,15 +185,19 @@ class Reader:
             is_deep = len(self._containers) + len(opened) > _DEEPEST and (rest[0] in ">*-+" or rest[0].isdigit())
             if indent < _CODE_INDENT and not is_deep:
                 found = self._start(rest, indent, matched, opened, goes_on and may_continue)
-                has_words = rest[0].isdigit() or (rest[0] in "`~" and rest.strip(rest[0]))
-                if found is None and has_words and not may_continue:
+                is_fence = rest[0] in "`~" and bool(rest.strip(rest[0]))
+                # A fence is more likely than a code span of a text that goes on: it gets a row in either case.
+                if found is None and (
+                    (rest[0].isdigit() and not may_continue) or (is_fence and (goes_on or not may_continue))
+                ):
                     return Line("undecided", rest, matched, opened)
                 if found is None or isinstance(found, Line):
                     return found
                 if found:
                     continue
-            if may_continue and rest[0] == "|" and goes_on:
-                return Line("paragraph", rest, matched)  # Most likely a table: its head has to stand on a row of its own.
+            if may_continue and goes_on and (rest[0] == "|" or rest.startswith(("```", "~~~"))):
+                # A table's head has to stand on a row of its own, and what may have been a fence does.
+                return Line("paragraph", rest, matched)
             if may_continue and rest[0] == "[" and indent < _CODE_INDENT:
                 if _NOTE_SO_FAR.fullmatch(rest) and not self._is_whole:
                     return None

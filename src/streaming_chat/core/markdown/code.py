@@ -17,7 +17,7 @@ from streaming_chat.core.markdown.widths import char_columns, is_mark
 
 _TAB: Final = 8
 #: Longer lines are not coloured: no person wrote them.
-_LONGEST_LINE: Final = 2000
+_LONGEST_LINE: Final = 1000
 #: As many characters wait for the end of their word before they are coloured.
 _LONGEST_UNREAD: Final = 12
 

@@ -62,6 +62,11 @@ class Inline(InlineReader):
         """The text is over: what has not found its end is text."""
         self._is_over = True
         self._read_all()
+        if self._state.code and self._state.code_place < 0:
+            # A code span that began on the rows above, and was none.
+            self._base.code = 0
+            self._is_plain = False
+            self._read_again(len(self._source))
         state = self._state
         while state.code_place >= 0 or state.angle >= 0:
             # Nothing has closed it: it is text, and what is behind it is read as such.
@@ -117,7 +122,7 @@ class Inline(InlineReader):
             found = RUN.match(self._source, place)
             self._facts[place] = Fact("text", found.end() if found else place + 1)
         if places:
-            self._read_again(self._done)
+            self._read_as_it_came()
         return bool(places)
 
     def _is_code_like(self, place: int, length: int) -> bool:
@@ -136,7 +141,7 @@ class Inline(InlineReader):
     def make_bracket_text(self, place: int) -> None:
         """The `[` at this place is text, whatever comes."""
         self._facts[place] = Fact("text", place + (2 if self._source[place] == "!" else 1))
-        self._read_again(self._done)
+        self._read_as_it_came()
 
     def freeze(self, index: int, size: int = 0) -> int:
         """The first `index` atoms, and `size` characters of the next, stand on a row that cannot be changed any more.
@@ -200,11 +205,17 @@ class Inline(InlineReader):
         self._is_silent = silent
         self._restyle()
 
+    def _read_as_it_came(self) -> None:
+        """Read anew as far as before, as if no more of the text were there: it may not be, as yet."""
+        self._held_at = self._done
+        self._read_again(self._done)
+        self._held_at = -1
+
     def _read_all(self) -> None:
         while True:
             try:
                 self._read(None)
                 return
             except Again:
-                self._read_again(self._done)
+                self._read_as_it_came()
                 self._changed(True)

@@ -92,6 +92,7 @@ class InlineReader:
         self._is_plain = True  # There is nothing in it but words and blanks.
         self._is_over = False
         self._is_silent = False  # It is being read again, and nobody has to know.
+        self._held_at = -1  # A place at which the text is taken to end, for as long as it is read again.
         self._begins_in_url = False  # The row above ends inside an address.
         self._unclosed: list[Run] = []  # What was opened on the rows above, and in vain.
 
@@ -169,7 +170,7 @@ class InlineReader:
 
     def _holds(self, end: int) -> bool:
         """Whether what ends at `end` can only be read when more of the text is there."""
-        return end == len(self._source) and not self._is_over
+        return end in (len(self._source), self._held_at) and not self._is_over
 
     def _read_blanks(self, at: int) -> bool:
         found = _BLANKS.match(self._source, at)

@@ -26,17 +26,20 @@ _OVER_LINES: Final = tuple(
     for opener, end, closer in (
         (r"/\*", "*/", r"\*/"),
         (r"<!--", "-->", "-->"),
-        (r"--\[\[", "]]", r"\]\]"),
+        (r"--\[(=*)\[", "]{}]", r"\]{}\]"),
+        (r"\[(=*)\[", "]{}]", r"\]{}\]"),
         (r"\{-", "-}", r"-\}"),
         (r"\(\*", "*)", r"\*\)"),
         (r"`", "`", "`"),
         (r'"""', '"""', '"""'),
         (r"'''", "'''", "'''"),
         (r"b?r(#*)\"", '"{}', '"{}'),
-        (r"<<[-~]?\s*[\"']?(\w+)[\"']?", "\n{}\n", r"^\s*{}\s*$"),
+        (r"<<<[\"']?(\w+)[\"']?", "\n{}\n", r"^\s*{};?\s*$"),
+        # Not a shift, whose number may stand there.
+        (r"(?<![\w)\]])<<[-~]?[\"'\\]?([A-Za-z_][\w.-]*)[\"']?", "\n{}\n", r"^\s*{}\s*$"),
     )
 )
-_MAY_OPEN: Final = frozenset("/<-{(`\"'br")
+_MAY_OPEN: Final = frozenset("/<-{([`\"'br")
 #: States in which an HTML lexer leaves a script or a style behind the first line if its end is not there.
 _EMBEDDED: Final = ("script-content", "style-content")
 
@@ -73,6 +76,9 @@ class LineLexer:
             raise ValueError(language) from None
         # YAML's and its like keep more than a stack, each in its own way.
         self._has_tables = isinstance(self._lexer, RegexLexer) and not isinstance(self._lexer, ExtendedRegexLexer)
+        # Such a lexer knows some words better than its tables do: Elixir's `def`, the `size_t` of C.
+        self._knows_words = type(self._lexer).get_tokens_unprocessed is not RegexLexer.get_tokens_unprocessed
+        self._words: dict[tuple[Any, str], int] = {}
 
     def read(self, text: str, state: LexerState) -> list[Match]:
         """What `text`, a line or a part of one, is; its tokens join to it. ValueError where the lexer fails."""
@@ -122,11 +128,22 @@ class LineLexer:
             if type(action) is not _token_type():
                 tokens = [(piece, _style_of(kind)) for _, kind, piece in action(self._lexer, found)] if action else []
             elif end > place:
-                tokens = [(text[place:end], _style_of(action))]
+                tokens = [(text[place:end], self._style(action, text[place:end]))]
             if new_state is not None and not (stack[-1] in _EMBEDDED and text.endswith("\n") and end == len(text)):
                 _change(stack, new_state)
             return tokens, end
         return None
+
+    def _style(self, kind: Any, text: str) -> int:
+        """The style of what the tables take for `kind`; of a word as the lexer itself understands it."""
+        if not self._knows_words or kind[:1] != ("Name",):
+            return _style_of(kind)
+        style = self._words.get((kind, text))
+        if style is None:
+            alone = [(known, piece) for _, known, piece in self._lexer.get_tokens_unprocessed(text)]
+            is_word = bool(alone) and alone[0][1] == text and alone[0][0][:1] in (("Name",), ("Keyword",), ("Operator",))
+            style = self._words[kind, text] = _style_of(alone[0][0] if is_word else kind)
+        return style
 
     def _opened(self, text: str, place: int, stack: list[str]) -> Match | None:
         """The rest of the line, if something begins at `place` that goes on behind it; and what ends that."""
@@ -136,7 +153,8 @@ class LineLexer:
                 continue
             name = found[1] if found.lastindex else ""
             until = closer.replace("{}", name)
-            if re.search(until, text[found.end() :]):
+            # What stands between quotes opens nothing; lexers do not see to that in a `#define`.
+            if re.search(until, text[found.end() :]) or text.count('"', 0, place) % 2:
                 continue
             whole = (text if text.endswith("\n") else f"{text}\n") + end.replace("{}", name)
             inside = list(stack)
@@ -148,6 +166,8 @@ class LineLexer:
                 if place < len(text):
                     tokens.append((piece[: len(text) - place], style))
                 place += len(piece)
+            if tokens[-1][1] == CODE:
+                continue  # Plain text, which has no end to wait for.
             return tokens, LexerState(tuple(inside[-_DEEPEST:]), until, tokens[-1][1])
         return None
 

@@ -22,7 +22,7 @@ _DEFINITION: Final = re.compile(
 _LABEL_SO_FAR: Final = re.compile(r"\[((?:[^\[\]\\]|\\.){0,999})\\?")
 _DEFINITION_SO_FAR: Final = re.compile(
     rf"{_LABEL}(?::[ \t]*(?:<[^<>\n]*>?|[^\s<]\S*)?"
-    r"(?:[ \t]+(?:\"(?:[^\"\\]|\\.)*\\?\"?|'(?:[^'\\]|\\.)*\\?'?|\((?:[^()\\]|\\.)*\\?\)?)?[ \t]*)?)?",
+    r"(?:[ \t]+(?:\"(?:[^\"\\]|\\.){0,100}\\?\"?|'(?:[^'\\]|\\.){0,100}\\?'?|\((?:[^()\\]|\\.){0,100}\\?\)?)?[ \t]*)?)?",
 )
 #: What an address has, and a note (`[Note]: important`) has not.
 _LIKE_ADDRESS: Final = re.compile(r"[/.:#?%]")
@@ -97,7 +97,10 @@ class Definitions:
         if found := _DEFINITION_SO_FAR.fullmatch(line):
             return normalized(found[1]) in self._missed
         found = _LABEL_SO_FAR.fullmatch(line)
-        return found is not None and any(label.startswith(normalized(found[1])) for label in self._missed)
+        if not found:
+            return False
+        begun = normalized(found[1])
+        return any(label.startswith(begun) for label in self._missed)
 
     def shown(self, label: str) -> None:
         """The definition of `label` is seen where it stands."""

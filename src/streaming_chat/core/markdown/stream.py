@@ -19,7 +19,7 @@ _MOST_AT_ONCE: Final = 4096
 _BULLETS: Final = ("• ", "◦ ", "▪ ")
 _BAR: Final = "│ "
 #: The `#`s that close a heading, and what may become them.
-_CLOSING: Final = re.compile(r"(?<=\s)#*\s*$")
+_CLOSING: Final = re.compile(r"(?<=[ \t])#*[ \t]*$")
 #: The markers of items: those of quotes stay where they are.
 _MARKER: Final = re.compile(r"[^> ]")
 #: A beginning of a line that is longer is not looked at for every character, so that time stays linear.
