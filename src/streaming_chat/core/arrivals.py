@@ -13,7 +13,6 @@ spot: pieces of several tool calls that came interleaved have lost which call ea
 from __future__ import annotations
 
 import struct
-import sys
 from array import array
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -21,6 +20,7 @@ from typing import Final, NamedTuple
 KINDS: Final = ("text", "reasoning", "refusal", "tool_call")
 _LATEST = 2**40 - 1
 _LONGEST = 2**20 - 1
+_IS_LITTLE_ENDIAN = array("H", [1]).tobytes() == b"\x01\x00"
 
 
 class Arrival(NamedTuple):
@@ -56,7 +56,7 @@ def arrival_words(at: float, kind: str, length: int) -> list[int]:
 def to_bytes(words: Iterable[int]) -> bytes:
     """The bytes for `words`."""
     numbers = words if isinstance(words, array) else array("Q", words)
-    if sys.byteorder == "big":
+    if not _IS_LITTLE_ENDIAN:
         numbers = array("Q", numbers)
         numbers.byteswap()
     return numbers.tobytes()
