@@ -71,7 +71,7 @@ def _main_help() -> str:
 
 
 def _history_help() -> str:
-    pages = (laid_out(help_text("history", *action)) for action in ((), ("list",), ("show",)))
+    pages = (laid_out(help_text("history", *action)) for action in ((), ("list",), ("search",), ("show",), ("delete",)))
     return _block("\n".join(pages))
 
 

@@ -17,8 +17,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from conftest import ROOT
-from streaming_chat import cli, history_command, settings
+from streaming_chat import cli, settings
 from streaming_chat.core.errors import ChatError, ExitStatus
+from streaming_chat.history_command.arguments import parse as parse_history_arguments
 
 README = ROOT / "README.md"
 PROJECT = ROOT / "projects" / "02-streaming-chat"
@@ -198,7 +199,7 @@ def parse(given: list[str]) -> None:
     if position is not None and given[position] in cli.COMMAND_WORDS:
         command = given[position]
         if command == "history":
-            history_command._options(given[position + 1 :])
+            parse_history_arguments(given[position + 1 :])
             given = given[:position]
         else:
             given = given[:position] + given[position + 1 :]

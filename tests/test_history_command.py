@@ -303,3 +303,63 @@ def test_a_file_that_is_no_database_is_an_error_that_names_it(path: Path) -> Non
         shown(path)
     assert "not a database" in caught.value.message
     assert str(path) in caught.value.hint
+
+
+# Searching, selecting, deleting
+
+
+def test_search_shows_where_the_words_stand(path: Path) -> None:
+    keep(path, answered("Why?", text="Because of gravity."), answered("How?"))
+    line, place = shown(path, "search", "gravity").splitlines()
+    assert line.startswith("1  2025-12-10 22:04  gpt-4o-mini  complete")
+    assert place == "    Because of gravity."
+    assert json.loads(shown(path, "search", "gravity", "--json"))["found"] == "Because of **gravity**."
+
+
+def test_search_on_a_terminal_with_colour_has_them_bold_and_nothing_to_obey(path: Path) -> None:
+    keep(path, answered("Why?", text=f"Because of gravity {HOSTILE}."))
+    out = io.StringIO()
+    assert history_command(["search", "gravity"], path=path, out=out, terminal=True, color=True) == 0
+    place = out.getvalue().splitlines()[1]
+    assert "\x1b[1mgravity\x1b[0m" in place
+    assert "\x1b]" not in place
+
+
+def test_the_list_takes_conditions(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keep(path, answered("one"), answered("two", requested="m", outcome=Outcome.LENGTH))
+    assert shown(path, "list", "--model", "gpt*").split()[-1] == "one"
+    assert shown(path, "--outcome", "length").split()[-1] == "two"
+    assert shown(path, "--since", "2025-12-10T22:04", "--until", "2025-12-10T22:05").count("\n") == 2
+    assert shown(path, "--since", "1h") == ""
+    assert capsys.readouterr().err == "no such turns\n"
+
+
+@pytest.mark.parametrize("text", ["soon", "2025-13-01", "999999w", "12x", ""])
+def test_a_time_that_is_none_is_a_usage_error(path: Path, text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        shown(path, "list", "--since", text)
+    assert "must be a time such as" in caught.value.message
+
+
+def test_delete_removes_what_was_meant(path: Path) -> None:
+    keep(path, answered("one"), answered("two"), answered("three"))
+    assert shown(path, "delete", "1", "3", "--yes") == "2 turns deleted\n"
+    assert shown(path, "list").split()[-1] == "two"
+    assert shown(path, "delete", "--all", "--yes", "--json") == '{"deleted": 1}\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("delete",), "which turns are to be deleted?"), (("delete", "1"), "1 turn would be deleted for good")],
+)
+def test_nothing_is_deleted_unasked(path: Path, arguments: tuple[str, ...], message: str) -> None:
+    keep(path, answered("one"))
+    with pytest.raises(UsageError) as caught:
+        shown(path, *arguments)
+    assert message in caught.value.message
+    assert shown(path, "list").split()[-1] == "one"
+
+
+def test_path_says_where_the_history_is(path: Path) -> None:
+    assert shown(path, "path") == f"{path}\n"
+    assert json.loads(shown(path, "path", "--json")) == {"path": str(path)}

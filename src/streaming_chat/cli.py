@@ -38,9 +38,9 @@ prompt, or is added to the one given.
 
 _EPILOG = f"""\
 commands:
-  {PROGRAM} history [list|show N]  what was asked and answered
-  {PROGRAM} models                 the models of the endpoint
-  {PROGRAM} config                 every setting and where it came from
+  {PROGRAM} history [ACTION]  list, search, show and delete what was asked and answered
+  {PROGRAM} models            the models of the endpoint
+  {PROGRAM} config            every setting and where it came from
   A prompt that begins with such a word goes behind `--`.
 
 settings come from flags, the environment, .env (the nearest one upward), config.toml, in this order.
@@ -156,6 +156,7 @@ class _Program:
                 path=self._history_path,
                 out=self._output,
                 terminal=self._output.is_terminal,
+                color=self._output.has_color,
             )
         handlers: dict[str, Callable[[], int]] = {"models": self._models, "config": self._config}
         if command not in handlers:

@@ -8,7 +8,18 @@ at the end the pieces give way to the whole turn, in one transaction.
 Rule: the answer is worth more than its record. Whatever fails in writing is told once, and then nothing more is saved.
 """
 
-from streaming_chat.history.rows import StoredError, StoredTurn, TurnSummary
+from streaming_chat.history.rows import MARKS, FoundTurn, StoredError, StoredTurn, TurnSummary
+from streaming_chat.history.selection import OUTCOMES, Selection
 from streaming_chat.history.store import History, Recorder
 
-__all__ = ["History", "Recorder", "StoredError", "StoredTurn", "TurnSummary"]
+__all__ = [
+    "MARKS",
+    "OUTCOMES",
+    "FoundTurn",
+    "History",
+    "Recorder",
+    "Selection",
+    "StoredError",
+    "StoredTurn",
+    "TurnSummary",
+]

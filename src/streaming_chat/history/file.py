@@ -1,6 +1,6 @@
 """The file: its schema, how an older one is brought up to date, how it is opened and written.
 
-Schema (version 1; `MIGRATIONS` brings every earlier version up to date, a later one is refused):
+Schema (version 2; `MIGRATIONS` brings every earlier version up to date, a later one is refused):
 
 turns   id                          the number that users see; never given twice
         session                     turns of one start of the program share it
@@ -22,6 +22,7 @@ turns   id                          the number that users see; never given twice
 pieces  turn_id, seq                what one periodic save adds to a turn without outcome
         text, reasoning, refusal, arrivals
         tool_calls                  JSON list of [index, name, arguments], a piece each
+words   prompt, text                full-text index (FTS5) of ended turns; its texts are those of `turns`
 
 Small columns stand before the long ones: SQLite reads a row from its left end, so a list never touches the answers.
 
@@ -94,6 +95,30 @@ MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
             PRIMARY KEY (turn_id, seq)
         )
         """,
+    ),
+    2: (
+        """
+        CREATE VIRTUAL TABLE words USING fts5 (
+            prompt, text, content = 'turns', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2'
+        )
+        """,
+        """
+        CREATE TRIGGER turn_begun AFTER INSERT ON turns BEGIN
+            INSERT INTO words (rowid, prompt, text) VALUES (new.id, new.prompt, new.text);
+        END
+        """,
+        """
+        CREATE TRIGGER turn_changed AFTER UPDATE OF prompt, text ON turns BEGIN
+            INSERT INTO words (words, rowid, prompt, text) VALUES ('delete', old.id, old.prompt, old.text);
+            INSERT INTO words (rowid, prompt, text) VALUES (new.id, new.prompt, new.text);
+        END
+        """,
+        """
+        CREATE TRIGGER turn_deleted AFTER DELETE ON turns BEGIN
+            INSERT INTO words (words, rowid, prompt, text) VALUES ('delete', old.id, old.prompt, old.text);
+        END
+        """,
+        "INSERT INTO words (words) VALUES ('rebuild')",
     ),
 }
 VERSION: Final = max(MIGRATIONS)

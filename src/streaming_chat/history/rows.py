@@ -39,12 +39,25 @@ UPDATE_TURN = """
     WHERE id = :id
 """
 DELETE_PIECES = "DELETE FROM pieces WHERE turn_id = ?"
-SELECT_SUMMARIES = """
-    SELECT id, session, started_at, endpoint, model, served_model, request_id, outcome, finish_reason,
-        prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens,
-        headers, first_token, first_reasoning, total, gap_p50, gap_p95, gap_max, tokens_per_second, attempts, prompt
-    FROM turns ORDER BY id DESC LIMIT ?
+_SUMMARY = """
+    id, session, started_at, endpoint, model, served_model, request_id, outcome, finish_reason,
+    prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens,
+    headers, first_token, first_reasoning, total, gap_p50, gap_p95, gap_max, tokens_per_second, attempts, turns.prompt
 """
+#: With the conditions of a `Selection`; then its values, and the limit.
+SELECT_SUMMARIES = f"SELECT {_SUMMARY} FROM turns WHERE {{}} ORDER BY id DESC LIMIT ?"  # noqa: S608 # a constant
+#: Likewise, with what is asked of the index before the other values: where the words stand, between MARKS.
+SELECT_FOUND = f"""
+    SELECT {_SUMMARY}, snippet(words, -1, char(1), char(2), '…', 16) AS found
+    FROM words JOIN turns ON turns.id = words.rowid
+    WHERE words MATCH ? AND {{}} ORDER BY words.rowid DESC LIMIT ?
+"""  # noqa: S608 # a constant
+#: What stands before and behind a word that was looked for.
+MARKS = ("\x01", "\x02")
+SELECT_NUMBERS = "SELECT id FROM turns WHERE {} ORDER BY id"
+SELECT_NUMBERS_FOUND = "SELECT id FROM words JOIN turns ON turns.id = words.rowid WHERE words MATCH ? AND {} ORDER BY id"
+DELETE_TURNS = "DELETE FROM turns WHERE id IN (SELECT value FROM json_each(?))"
+DELETE_PIECES_OF = "DELETE FROM pieces WHERE turn_id IN (SELECT value FROM json_each(?))"
 _SELECT_TURN = "SELECT * FROM turns WHERE id = ?"
 _SELECT_PIECES = "SELECT * FROM pieces WHERE turn_id = ? ORDER BY seq"
 
@@ -89,6 +102,13 @@ class TurnSummary:
     def status(self) -> str:
         """The outcome in one word; a turn that runs and one whose process was killed look alike from outside."""
         return "unfinished" if self.outcome is None else self.outcome.value
+
+
+@dataclass(frozen=True)
+class FoundTurn(TurnSummary):
+    """A turn that was looked for: `found` is where the words stand, each between the two `MARKS`."""
+
+    found: str
 
 
 @dataclass(frozen=True)

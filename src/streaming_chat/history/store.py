@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from io import StringIO
 from pathlib import Path
 from threading import Lock
@@ -19,12 +21,18 @@ from streaming_chat.core.reply import Turn
 from streaming_chat.history.file import open_file, transaction
 from streaming_chat.history.rows import (
     DELETE_PIECES,
+    DELETE_PIECES_OF,
+    DELETE_TURNS,
     GREATEST_INTEGER,
     INSERT_PIECE,
     INSERT_TURN,
+    SELECT_FOUND,
+    SELECT_NUMBERS,
+    SELECT_NUMBERS_FOUND,
     SELECT_SUMMARIES,
     UPDATE_STARTED,
     UPDATE_TURN,
+    FoundTurn,
     StoredTurn,
     TurnSummary,
     as_json,
@@ -34,12 +42,14 @@ from streaming_chat.history.rows import (
     turn_begun,
     turn_ended,
 )
+from streaming_chat.history.selection import Selection
 
 #: Seconds between two saves of a running turn. Half of the contract's second: the other half is for a slow disk.
 SAVE_INTERVAL = 0.5
 
 _KIND_OF_EVENT: Final[dict[type, str]] = {TextDelta: "text", ReasoningDelta: "reasoning", RefusalDelta: "refusal"}
 _T = TypeVar("_T")
+EVERYTHING: Final = Selection()
 
 
 class Recorder:
@@ -151,13 +161,41 @@ class History:
         self._tell()
         return Recorder(draft, self._finish)
 
-    def turns(self, limit: int | None = None) -> list[TurnSummary]:
-        """The last `limit` turns, or all, newest last. Without a file there are none, and none is made.
+    def turns(self, limit: int | None = None, selection: Selection = EVERYTHING) -> list[TurnSummary]:
+        """The last `limit` turns, or all, that are in `selection`, newest last; `FoundTurn`s where it has words.
 
-        Raises `ChatError` when the file cannot be read, `UsageError` when it is of a later version.
+        Without a file there are none, and none is made. Raises `ChatError` when the file cannot be read, `UsageError` when
+        it is of a later version.
         """
-        rows = self._read(lambda connection: connection.execute(SELECT_SUMMARIES, (_limit(limit),)).fetchall())
-        return [TurnSummary(**summary_fields(row)) for row in reversed(rows or [])]
+        where, values = selection.where()
+        query = selection.index_query
+        if query is None:
+            rows = self._rows(SELECT_SUMMARIES.format(where), [*values, _limit(limit)])
+            return [TurnSummary(**summary_fields(row)) for row in reversed(rows)]
+        rows = self._rows(SELECT_FOUND.format(where), [query, *values, _limit(limit)])
+        return [FoundTurn(**summary_fields(row), found=row["found"]) for row in reversed(rows)]
+
+    def delete(self, selection: Selection) -> int:
+        """Remove turns for good, from the disk too; how many there were. Raises as `turns` does."""
+        where, values = selection.where()
+        query = selection.index_query
+        statement, head = (SELECT_NUMBERS, []) if query is None else (SELECT_NUMBERS_FOUND, [query])
+
+        def remove(connection: sqlite3.Connection) -> int:
+            connection.execute("PRAGMA secure_delete = ON")
+            with transaction(connection, "BEGIN IMMEDIATE"):
+                numbers = [row["id"] for row in connection.execute(statement.format(where), [*head, *values])]
+                connection.execute(DELETE_PIECES_OF, [json.dumps(numbers)])
+                connection.execute(DELETE_TURNS, [json.dumps(numbers)])
+                if numbers:
+                    # What was deleted stays in the index until its parts are merged.
+                    connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+            if numbers:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return len(numbers)
+
+        return self._read(remove, begin=None) or 0
 
     def turn(self, number: int) -> StoredTurn | None:
         """Turn `number`, or None when there is none. Raises as `turns` does."""
@@ -243,14 +281,17 @@ class History:
         if untold is not None:
             self._notice(untold)
 
-    def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
+    def _rows(self, statement: str, values: Sequence[Any]) -> list[sqlite3.Row]:
+        return self._read(lambda connection: connection.execute(statement, values).fetchall()) or []
+
+    def _read(self, work: Callable[[sqlite3.Connection], _T], begin: str | None = "BEGIN") -> _T | None:
         """What `work` gives inside one snapshot of the file, or None without a file."""
         with self._changed:
             try:
                 if not self.path.exists():
                     return None
                 connection = self._connected(create=False)
-                with transaction(connection, "BEGIN"):
+                with transaction(connection, begin) if begin else nullcontext():
                     return work(connection)
             except (sqlite3.Error, OSError) as error:
                 raise ChatError(

@@ -1,0 +1,168 @@
+"""Which turns are listed, found and deleted; and that what is deleted is gone."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streaming_chat.core.conversation import ChatRequest, Message
+from streaming_chat.core.events import Outcome, TextDelta
+from streaming_chat.core.reply import Turn
+from streaming_chat.core.timing import Timing
+from streaming_chat.history import MARKS, FoundTurn, History, Selection
+from streaming_chat.history.file import MIGRATIONS
+
+Keep = Callable[..., None]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "history.db"
+
+
+@pytest.fixture
+def history(path: Path) -> Iterator[History]:
+    with closing(History(path, pytest.fail)) as history:
+        yield history
+
+
+@pytest.fixture
+def keep(history: History, path: Path) -> Keep:
+    def keep(
+        prompt: str,
+        text: str = "Because.",
+        *,
+        model: str = "m",
+        served: str | None = None,
+        endpoint: str = "http://localhost:8080/v1",
+        session: str = "s",
+        outcome: Outcome | None = Outcome.COMPLETE,
+        at: str = "2025-12-10T17:34:32.123Z",
+    ) -> None:
+        request = ChatRequest(model, (Message("user", prompt),))
+        recorder = history.recorder(request, endpoint=endpoint, session=session)
+        if outcome is not None:
+            recorder.end(Turn(request, text, "", outcome, "stop", None, Timing(total=1.0), model=served))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE turns SET started_at = ? WHERE id = ?", (at, recorder.number))
+            connection.commit()
+
+    return keep
+
+
+def numbers(history: History, limit: int | None = None, **conditions: object) -> list[int]:
+    return [turn.number for turn in history.turns(limit, Selection(**conditions))]
+
+
+def test_all_conditions_have_to_hold(history: History, keep: Keep) -> None:
+    keep("one", model="gpt-4o", session="abc")
+    keep("two", model="gpt-4o-mini", served="gpt-4o-mini-2024", endpoint="https://api.example.com/v1", session="abd")
+    keep("three", model="[odd]?", outcome=Outcome.LENGTH, at="2025-12-11T00:00:00.000Z")
+    keep("four", outcome=None)
+    assert numbers(history) == [1, 2, 3, 4]
+    assert numbers(history, 2) == [3, 4]
+    assert numbers(history, model="gpt-4o") == [1]
+    assert numbers(history, model="gpt-4o*") == [1, 2]
+    assert numbers(history, model="*-2024") == [2]
+    assert numbers(history, model="[odd]?") == [3]
+    assert numbers(history, endpoint="example.com") == [2]
+    assert numbers(history, session="ab") == [1, 2]
+    assert numbers(history, outcome="length") == [3]
+    assert numbers(history, outcome="unfinished") == [4]
+    assert numbers(history, since=datetime(2025, 12, 11, tzinfo=timezone.utc)) == [3]
+    assert numbers(history, until=datetime(2025, 12, 11, tzinfo=timezone.utc)) == [1, 2, 4]
+    assert numbers(history, numbers=[1, 3, 99]) == [1, 3]
+    assert numbers(history, model="gpt-4o*", session="abd") == [2]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("streaming", [1]),
+        ("STREAM*", [1, 2]),
+        ('"tokens arrive"', [1]),
+        ("arrive tokens", [1]),
+        ('"arrive tokens"', []),
+        ("uber", [2]),
+        ("C++", [2]),
+        ("++", [2]),
+        ("naïve", [2]),
+        ("流式", [3]),
+        ("流式 传输", [3]),
+        ("OR", []),
+        ('stream" AND NEAR(', []),
+        ('"unclosed phr', []),
+        ("-streaming NOT", []),
+    ],
+)
+def test_words_are_found_in_prompts_and_answers(history: History, keep: Keep, words: str, found: list[int]) -> None:
+    keep("What is streaming?", "The tokens arrive one by one.")
+    keep("Über naive C++", "A stream of naïve thoughts.")
+    keep("什么是流式传输？", "一个词一个词地来。")
+    assert numbers(history, words=words) == found
+
+
+def test_what_was_found_is_marked(history: History, keep: Keep) -> None:
+    keep("Why?", "Nobody knows. " * 50 + "The reason is gravity. " + "Nobody knows. " * 50)
+    [turn] = history.turns(None, Selection(words="gravity"))
+    assert isinstance(turn, FoundTurn)
+    assert f"{MARKS[0]}gravity{MARKS[1]}" in turn.found
+    assert len(turn.found) < 300
+
+
+@given(st.text(st.characters(), max_size=30))
+def test_no_words_are_an_error(words: str) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in (*MIGRATIONS[1], *MIGRATIONS[2]):
+            connection.execute(statement)
+        query = Selection(words=words).index_query
+        if query is not None:
+            connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (query,)).fetchall()
+
+
+def test_what_is_deleted_is_not_in_the_files_any_more(history: History, keep: Keep, path: Path) -> None:
+    for number in range(50):
+        keep(f"secretprompt{number:02d}", f"secretanswer{number:02d} " * 200)
+    keep("kept", "also kept")
+    unfinished = history.recorder(ChatRequest("m", (Message("user", "secretlast"),)), endpoint="e", session="s")
+    unfinished.handle(TextDelta(1.0, "secretpiece"))
+    history.close()
+    with closing(History(path, pytest.fail)) as other:
+        assert other.delete(Selection(words="secret*")) == 51
+        assert other.delete(Selection(words="secret*")) == 0
+        assert [turn.prompt for turn in other.turns()] == ["kept"]
+        assert numbers(other, words="kept") == [51]
+        for file in path.parent.iterdir():
+            assert b"secret" not in file.read_bytes(), file.name
+
+
+def test_a_number_is_never_given_twice(history: History, keep: Keep) -> None:
+    keep("one")
+    keep("two")
+    history.delete(Selection(numbers=[2]))
+    keep("three")
+    assert numbers(history) == [1, 3]
+
+
+def test_turns_of_the_version_before_are_found(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in MIGRATIONS[1]:
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO turns (session, started_at, endpoint, model, settings, prompt, text, messages, outcome) "
+            "VALUES ('s', '2025-12-10T17:34:32.123Z', 'e', 'm', '{}', 'Why?', 'Gravity.', '[]', 'complete')"
+        )
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+    with closing(History(path, pytest.fail)) as history:
+        assert numbers(history, words="gravity") == [1]
+        history.delete(Selection(numbers=[1]))
+        assert numbers(history, words="gravity") == []
