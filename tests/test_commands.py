@@ -139,6 +139,7 @@ def test_set_changes_what_the_next_request_has(chat, server):
         "top_p: –",
         "max_tokens: 12",
         "system: Be = terse.",
+        "context_tokens: –",
         "retries: 0",
         "theme: dark",
         "reasoning: show",

@@ -62,7 +62,7 @@ def test_the_header_tells_model_endpoint_settings_and_commands(chat, server):
     screen = chat(
         *["--model", "m-1", "--temperature", "0.7", "--top_p", "1.0", "--max-tokens", "256", "--retries", "2"],
         *["--system", "Be brief."],
-        columns=120,
+        columns=160,
     )
     header = screen.text.splitlines()
     assert header[0].endswith(f" · m-1 · {server.base_url}")

@@ -254,6 +254,9 @@ class _Program:
             header = {"model": settings.model, "endpoint": endpoint, **_given(settings)}
             log = SessionLog(settings.log_dir, header=header, secret=settings.api_key, notice=self._notices.notice)
         history = None if settings.no_history else History(self._history_path, self._notices.notice)
+        earlier = self._earlier()
+        if earlier is not None:
+            settings = settings.changed("stateful", True, settings.origin("resume" if settings.resume else "continue_last"))
         return Session(
             settings,
             provider,
@@ -265,7 +268,28 @@ class _Program:
             adaptations=self._adaptations(endpoint),
             model_is_fixed=endpoint != settings.base_url,
             in_chat=in_chat,
+            earlier=earlier,
         )
+
+    def _earlier(self) -> Any:
+        """The turn of the history to go on behind; None when nothing was said of one."""
+        from contextlib import closing
+
+        from streaming_chat.history import History, Selection
+
+        settings = self._settings
+        if settings.resume is None and not settings.continue_last:
+            return None
+        with closing(History(self._history_path, self._notices.notice)) as history:
+            number = settings.resume
+            if number is None:
+                last = history.turns(1, Selection(outcome="complete"))
+                number = last[0].number if last else None
+            turn = None if number is None else history.turn(number)
+        if turn is None:
+            what = "no conversation" if number is None else f"no turn {number}"
+            raise UsageError(f"there is {what} in the history to go on with", f"`{PROGRAM} history` lists the turns")
+        return turn
 
     def _connect(self) -> tuple[Any, str, Settings]:
         """The provider, how its endpoint is called, and the settings with the model that it serves."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 from streaming_chat.config_command import config_lines
 from streaming_chat.core.errors import UsageError
@@ -149,6 +150,54 @@ def _edit(chat: Chat, argument: str) -> str | None:
         return None
     chat.session.notices.always(text.rstrip("\n"), style="dim")
     return text.rstrip("\n")
+
+
+@command("/stateful", "[on|off]", "let earlier turns go along with each message, or not")
+def _stateful(chat: Chat, argument: str) -> None:
+    session = chat.session
+    if argument:
+        if argument not in ("on", "off"):
+            raise UsageError(f"/stateful is on or off, not {argument!r}", "/stateful alone shows which")
+        session.set_stateful(stateful=argument == "on")
+    if session.conversation.stateful:
+        session.notices.always(f"stateful: {_turns(len(session.conversation.exchanges))} along")
+    else:
+        session.notices.always("stateless: every message is asked on its own")
+
+
+@command("/history", "", "show the turns that go along with the next message")
+def _history(chat: Chat, _argument: str) -> None:
+    conversation = chat.session.conversation
+    exchanges = conversation.exchanges if conversation.stateful else []
+    lines = [f"{number}  {shorten(one.prompt, 70, placeholder='…')}" for number, one in enumerate(exchanges, 1)]
+    if conversation.aside is not None:
+        lines.append(f"–  {shorten(conversation.aside.prompt, 70, placeholder='…')} (not whole; /keep lets it go along)")
+    chat.session.notices.always("\n".join(lines) or "no turn goes along with the next message")
+
+
+@command("/keep", "", "let the last answer go along although it is not whole")
+def _keep(chat: Chat, _argument: str) -> None:
+    if chat.session.conversation.keep() is None:
+        raise UsageError("there is no answer to keep", "whole answers go along by themselves, in a stateful chat")
+    chat.session.notices.always(f"kept: {_turns(len(chat.session.conversation.exchanges))} along")
+
+
+@command("/undo", "", "forget the last turn")
+def _undo(chat: Chat, _argument: str) -> None:
+    undone = chat.session.conversation.undo()
+    if undone is None:
+        raise UsageError("there is no turn to forget", "a stateless chat keeps none")
+    chat.session.notices.always(f"forgotten: {shorten(undone.prompt, 70, placeholder='…')}")
+
+
+@command("/clear", "", "forget all turns: the next message begins anew")
+def _clear(chat: Chat, _argument: str) -> None:
+    count = chat.session.conversation.clear()
+    chat.session.notices.always(f"forgotten: {count} {'turn' if count == 1 else 'turns'}")
+
+
+def _turns(count: int) -> str:
+    return "1 turn goes" if count == 1 else f"{count or 'no'} turns go"
 
 
 @command("/raw", "", "show answers as they come, with their Markdown")

@@ -6,15 +6,16 @@ import gc
 import os
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from textwrap import shorten
 from typing import Protocol
 
 from streaming_chat.adaptations import Adaptations
 from streaming_chat.core.adaptation import adapt
-from streaming_chat.core.conversation import ChatRequest, Conversation
-from streaming_chat.core.errors import UsageError
+from streaming_chat.core.conversation import ChatRequest, Conversation, Exchange, Message
+from streaming_chat.core.errors import ChatError, UsageError, is_too_long
 from streaming_chat.core.events import Outcome
 from streaming_chat.core.reply import Turn
-from streaming_chat.history import History
+from streaming_chat.history import History, StoredTurn
 from streaming_chat.notices import Notices
 from streaming_chat.renderers.ndjson import NDJSONRenderer
 from streaming_chat.renderers.plain import PlainRenderer, TerminalRenderer
@@ -59,6 +60,7 @@ class Session:
         adaptations: Adaptations,
         model_is_fixed: bool,
         in_chat: bool,
+        earlier: StoredTurn | None = None,
     ) -> None:
         self.settings = settings
         self.provider = provider
@@ -73,8 +75,11 @@ class Session:
         self._history = history
         self._in_chat = in_chat
         self._model_is_fixed = model_is_fixed
-        self._conversation = Conversation(stateful=settings.stateful)
+        self.conversation = Conversation(stateful=settings.stateful)
         self._name = os.urandom(16).hex()
+        if earlier is not None:
+            self._name = earlier.session
+            self._resume(earlier)
 
     def change(self, name: str, text: str | None) -> None:
         """Give the setting `name` the value that `text` stands for, or the built-in one. UsageError when it has none."""
@@ -87,7 +92,7 @@ class Session:
     def take_back(self) -> str | None:
         """The last prompt, to be asked again: its answer does not go along. None when there is none."""
         if self.last_prompt is not None:
-            self._conversation.take_back(self.last_prompt)
+            self.conversation.take_back(self.last_prompt)
         return self.last_prompt
 
     def ask(self, prompt: str) -> Turn:
@@ -105,9 +110,49 @@ class Session:
         with one_interrupt(), self.keyboard.kept_silent(), closing(hint):
             turn = run_turn(request, self.provider, renderers, retries=self.settings.retries)
         self.last_turn = turn
+        if turn.usage and turn.usage.prompt_tokens:
+            self.conversation.learn(request.messages, turn.usage.prompt_tokens)
         if turn.outcome is Outcome.COMPLETE:
-            self._conversation.add(prompt, turn.text)
+            self.conversation.add(prompt, turn.text)
+        elif self.conversation.set_aside(prompt, turn.text) and self._in_chat:
+            self.notices.notice("this answer does not go along with the next message; /keep lets it")
+        if turn.error is not None and self._makes_room(turn.error):
+            return self.ask(prompt)
         return turn
+
+    def set_stateful(self, *, stateful: bool) -> None:
+        """Let earlier turns go along from now on, or not."""
+        self.settings = self.settings.changed("stateful", stateful, "the chat")
+        self.conversation.stateful = stateful
+
+    def _resume(self, earlier: StoredTurn) -> None:
+        """Go on behind a turn of the history."""
+        is_whole = earlier.outcome is Outcome.COMPLETE
+        self.conversation.resume([*earlier.messages, *([Message("assistant", earlier.text)] if is_whole else [])])
+        system = next((message.content for message in earlier.messages if message.role == "system"), None)
+        if system and not self.settings.is_set("system"):
+            self.settings = self.settings.changed("system", system, f"turn {earlier.number}")
+        if not is_whole:
+            self.conversation.set_aside(earlier.prompt, earlier.text)
+            self.notices.notice(f"the answer of turn {earlier.number} is not whole and does not go along")
+        count = len(self.conversation.exchanges)
+        self.notices.notice(
+            f"going on behind turn {earlier.number}: {count} {'turn goes' if count == 1 else 'turns go'} along"
+        )
+
+    def _makes_room(self, error: ChatError) -> bool:
+        """Whether a request was too long for the model, and the older half of the turns is left out of the next one."""
+        exchanges = self.conversation.exchanges if self.conversation.stateful else []
+        if not exchanges or not is_too_long(error):
+            return False
+        self._tell_left_out(self.conversation.leave_out(-(-len(exchanges) // 2)))
+        return True
+
+    def _tell_left_out(self, left_out: Sequence[Exchange]) -> None:
+        if left_out:
+            prompts = ", ".join(f"“{shorten(one.prompt, 40, placeholder='…')}”" for one in left_out)
+            what = "the oldest turn" if len(left_out) == 1 else f"the {len(left_out)} oldest turns"
+            self.notices.notice(f"left out, to fit into what the model takes: {what} ({prompts})")
 
     def close(self) -> None:
         """End everything that the session began."""
@@ -119,9 +164,13 @@ class Session:
 
     def _request(self, prompt: str) -> ChatRequest:
         settings = self.settings
+        if settings.context_tokens is not None:
+            # A quarter is left for the answer, unless it is known how long that may be.
+            answer = settings.max_tokens or settings.context_tokens // 4
+            self._tell_left_out(self.conversation.fit(prompt, settings.system, settings.context_tokens - answer))
         request = ChatRequest(
             model=settings.model,
-            messages=self._conversation.next_messages(prompt, settings.system),
+            messages=self.conversation.next_messages(prompt, settings.system),
             temperature=settings.temperature,
             top_p=settings.top_p,
             max_tokens=settings.max_tokens,

@@ -134,6 +134,32 @@ class Settings:
         environment="STREAMING_CHAT_STATEFUL",
         is_switch=True,
     )
+    context_tokens: int | None = _option(
+        None,
+        one_or_more,
+        "most tokens of a request and its answer: what is older is left out of a stateful chat",
+        "--context-tokens",
+        environment="STREAMING_CHAT_CONTEXT_TOKENS",
+        metavar="N",
+        is_settable=True,
+    )
+    continue_last: bool = _option(
+        False,
+        on_or_off,
+        "go on with the last conversation of the history; implies --stateful",
+        "-c",
+        "--continue",
+        is_switch=True,
+        in_config_file=False,
+    )
+    resume: int | None = _option(
+        None,
+        one_or_more,
+        "go on with the conversation that ends in turn N of the history; implies --stateful",
+        "--resume",
+        metavar="N",
+        in_config_file=False,
+    )
     base_url: str = _option(
         "https://api.openai.com/v1",
         http_url,

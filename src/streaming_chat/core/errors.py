@@ -19,6 +19,7 @@ Whatever is raised inside the program on purpose is one of these. Each has one l
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 
 
@@ -154,3 +155,17 @@ class OutputFailed(OutputClosed):
         ChatError.__init__(
             self, f"the answer cannot be written: {reason}", "make room, or write somewhere else; then ask again"
         )
+
+
+#: How servers say that a request has more tokens than the model takes: OpenAI, vLLM, llama.cpp, Anthropic, Mistral.
+_TOO_LONG = re.compile(
+    r"context.?(length|window|size)|maximum.{0,20}tokens|too many tokens|prompt is too long|too large for model",
+    re.IGNORECASE,
+)
+
+
+def is_too_long(error: ChatError) -> bool:
+    """Whether the server rejected a request because it has more tokens than the model takes."""
+    if not isinstance(error, RequestRejected):
+        return False
+    return error.code == "context_length_exceeded" or bool(_TOO_LONG.search(error.message))

@@ -1,0 +1,153 @@
+"""Earlier turns go along when they are asked to: in a chat, and from the history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from conftest import World
+from screen import Screen
+from server import Server, answer, http_error
+
+Ask = Callable[..., CompletedProcess[bytes]]
+
+
+def say(screen: Screen, line: str, count: int) -> None:
+    """Type a line, and wait for prompt number `count`."""
+    screen.line(line)
+    screen.wait_until(lambda: screen.text.count("You:") == count)
+
+
+def sent(server: Server) -> list[str]:
+    """The contents of the messages of the last request."""
+    return [message["content"] for message in server.chats[-1].json["messages"]]
+
+
+def too_long() -> list[Any]:
+    return http_error(
+        400, {"error": {"message": "This model's maximum context length is 10 tokens.", "code": "context_length_exceeded"}}
+    )
+
+
+@pytest.fixture
+def chat(world: World, server: Server) -> Callable[..., Screen]:
+    def chat(*flags: str) -> Screen:
+        screen = world.screen("--base-url", server.base_url, *flags, columns=120)
+        screen.wait_for("You:")
+        return screen
+
+    return chat
+
+
+def test_turns_go_along_are_shown_and_forgotten(chat: Callable[..., Screen], server: Server) -> None:
+    server.play(answer(["1."]), answer(["2."]), answer(["3."]), answer(["4."]))
+    screen = chat("--stateful")
+    say(screen, "One?", 2)
+    say(screen, "Two?", 3)
+    assert sent(server) == ["One?", "1.", "Two?"]
+    say(screen, "/history", 4)
+    assert "1  One?\n2  Two?" in screen.text
+    say(screen, "/undo", 5)
+    assert "forgotten: Two?" in screen.text
+    say(screen, "Three?", 6)
+    assert sent(server) == ["One?", "1.", "Three?"]
+    say(screen, "/clear", 7)
+    assert "forgotten: 2 turns" in screen.text
+    say(screen, "Four?", 8)
+    assert sent(server) == ["Four?"]
+
+
+def test_a_chat_becomes_stateful_and_stateless_again(chat: Callable[..., Screen], server: Server) -> None:
+    screen = chat()
+    assert "stateless: every message is asked on its own" in screen.text
+    say(screen, "One?", 2)
+    say(screen, "/stateful on", 3)
+    assert "stateful: no turns go along" in screen.text
+    say(screen, "Two?", 4)
+    say(screen, "Three?", 5)
+    assert sent(server)[0] == "Two?"
+    say(screen, "/stateful off", 6)
+    say(screen, "Four?", 7)
+    assert sent(server) == ["Four?"]
+    say(screen, "/stateful perhaps", 8)
+    assert "/stateful is on or off, not 'perhaps'" in screen.text
+
+
+def test_half_an_answer_goes_along_after_keep_alone(chat: Callable[..., Screen], server: Server) -> None:
+    server.play(answer(["Hal"], finish_reason="length"), answer(["2."]), answer(["3."]))
+    screen = chat("--stateful")
+    say(screen, "One?", 2)
+    assert "this answer does not go along with the next message; /keep lets it" in screen.text
+    say(screen, "/history", 3)
+    assert "–  One? (not whole; /keep lets it go along)" in screen.text
+    say(screen, "/keep", 4)
+    say(screen, "Two?", 5)
+    assert sent(server) == ["One?", "Hal", "Two?"]
+    say(screen, "/keep", 6)
+    assert "there is no answer to keep" in screen.text
+
+
+def test_a_conversation_too_long_for_the_model_loses_its_oldest_turns_and_says_so(
+    chat: Callable[..., Screen], server: Server
+) -> None:
+    server.play(answer(["1."]), answer(["2."]), answer(["3."]), too_long(), answer(["4."]))
+    screen = chat("--stateful")
+    for number, prompt in enumerate(["One?", "Two?", "Three?", "Four?"], 2):
+        say(screen, prompt, number)
+    assert "left out, to fit into what the model takes: the 2 oldest turns (“One?”, “Two?”)" in screen.text
+    assert sent(server) == ["Three?", "3.", "Four?"]
+
+
+def test_context_tokens_leave_out_the_oldest_turns_before_the_server_has_to(
+    chat: Callable[..., Screen], server: Server
+) -> None:
+    server.play(answer(["1" * 400]), answer(["2" * 400]), answer(["3."]))
+    screen = chat("--stateful", "--context-tokens", "200", "--max-tokens", "50")
+    say(screen, "One?", 2)
+    say(screen, "Two?", 3)
+    say(screen, "Three?", 4)
+    assert "the oldest turn (“One?”)" in screen.text
+    assert sent(server) == ["Two?", "2" * 400, "Three?"]
+
+
+def test_a_conversation_goes_on_from_one_shot_to_the_next(ask: Ask, server: Server) -> None:
+    server.play(answer(["1."]), answer(["2."]), answer(["3."]), answer(["4."]))
+    assert ask("One?", "--system", "Count.").returncode == 0
+    done = ask("Two?", "--continue")
+    assert done.returncode == 0
+    assert b"going on behind turn 1: 1 turn goes along" in done.stderr
+    assert sent(server) == ["Count.", "One?", "1.", "Two?"]
+    assert ask("-c", "Three?", "--system", "Be brief.").returncode == 0
+    assert sent(server) == ["Be brief.", "One?", "1.", "Two?", "2.", "Three?"]
+    assert ask("--resume", "1", "Four?").returncode == 0
+    assert sent(server) == ["Count.", "One?", "1.", "Four?"]
+    turns = [json.loads(line) for line in ask("history", "--json").stdout.splitlines()]
+    assert len({turn["session"] for turn in turns}) == 1
+
+
+def test_an_answer_that_is_not_whole_is_gone_on_behind_without_it(ask: Ask, server: Server) -> None:
+    server.play(answer(["Hal"], finish_reason="length"), answer(["2."]))
+    assert ask("One?").returncode == 7
+    done = ask("Two?", "--resume", "1")
+    assert b"the answer of turn 1 is not whole and does not go along" in done.stderr
+    assert sent(server) == ["Two?"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--continue"], b"there is no conversation in the history to go on with"),
+        (["--resume", "7"], b"there is no turn 7 in the history"),
+    ],
+)
+def test_what_is_not_in_the_history_cannot_be_gone_on_with(
+    ask: Ask, server: Server, flags: list[str], message: bytes
+) -> None:
+    done = ask("One?", *flags)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not server.chats
