@@ -71,7 +71,10 @@ def _main_help() -> str:
 
 
 def _history_help() -> str:
-    pages = (laid_out(help_text("history", *action)) for action in ((), ("list",), ("search",), ("show",), ("delete",)))
+    pages = (
+        laid_out(help_text("history", *action))
+        for action in ((), ("list",), ("search",), ("show",), ("replay",), ("delete",))
+    )
     return _block("\n".join(pages))
 
 

@@ -17,7 +17,7 @@ LAYERS = (
     {"terminal"},
     {"settings", "notices", "turn", "line_reader", "adaptations"},
     {"renderers", "providers", "history", "local_server"},
-    {"session_log", "config_command", "history_command", "editor"},
+    {"session_log", "config_command", "history_command", "replay", "editor"},
     {"session"},
     {"commands"},
     {"line_editor"},

@@ -38,7 +38,7 @@ prompt, or is added to the one given.
 
 _EPILOG = f"""\
 commands:
-  {PROGRAM} history [ACTION]  list, search, show and delete what was asked and answered
+  {PROGRAM} history [ACTION]  list, search, show, replay and delete what was asked and answered
   {PROGRAM} models            the models of the endpoint
   {PROGRAM} config            every setting and where it came from
   A prompt that begins with such a word goes behind `--`.
@@ -157,6 +157,7 @@ class _Program:
                 out=self._output,
                 terminal=self._output.is_terminal,
                 color=self._output.has_color,
+                play=self._play,
             )
         handlers: dict[str, Callable[[], int]] = {"models": self._models, "config": self._config}
         if command not in handlers:
@@ -170,6 +171,12 @@ class _Program:
                 f"a prompt that begins with this word: {PROGRAM} -- {command} …",
             )
         return handlers[command]()
+
+    def _play(self, turn: Any, options: argparse.Namespace) -> int:
+        from streaming_chat.replay import replay
+
+        settings = self._settings.changed("json", options.json, "--json") if options.json else self._settings
+        return replay(turn, settings, self._output, self._notices, speed=options.speed, max_pause=options.max_pause)
 
     def _config(self) -> int:
         files = self._files(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from textwrap import shorten
 from typing import Protocol
 
@@ -18,7 +18,8 @@ from streaming_chat.core.reply import Turn
 from streaming_chat.history import History, StoredTurn
 from streaming_chat.notices import Notices
 from streaming_chat.renderers.ndjson import NDJSONRenderer
-from streaming_chat.renderers.plain import PlainRenderer, TerminalRenderer
+from streaming_chat.renderers.on_terminal import terminal_renderer
+from streaming_chat.renderers.plain import PlainRenderer
 from streaming_chat.renderers.stall import StallHint
 from streaming_chat.renderers.status import StatusRenderer
 from streaming_chat.session_log import SessionLog
@@ -188,7 +189,7 @@ class Session:
             is_same = self.output.is_same_terminal(self.notices.output)
             if is_same and not settings.quiet and os.environ.get("TERM") != "dumb":
                 hints.append(hint)
-            answer = self._terminal_renderer(hint if hints else None)
+            answer = terminal_renderer(settings, self.output, self.notices.output, hint if hints else None)
         else:
             answer = PlainRenderer(self.output)
         # The record comes first: whatever happens to the others, the turn is kept.
@@ -208,22 +209,3 @@ class Session:
             )
         )
         return renderers
-
-    def _terminal_renderer(self, hint: StallHint | None) -> Renderer:
-        settings, aside = self.settings, self.notices.output
-        reasoning = settings.reasoning == "show"
-        if not settings.raw:
-            # What it needs is not there where only the SDK is installed: then the answer is shown as it comes.
-            with suppress(ImportError):
-                from streaming_chat.renderers.live import LiveRenderer
-
-                return LiveRenderer(
-                    self.output,
-                    aside,
-                    reasoning=reasoning,
-                    hint=hint,
-                    theme=settings.theme,
-                    color=self.output.has_color,
-                    hyperlinks=settings.hyperlinks,
-                )
-        return TerminalRenderer(self.output, aside, reasoning=reasoning, hint=hint)

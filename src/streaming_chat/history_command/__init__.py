@@ -1,4 +1,4 @@
-"""`streaming-chat history`: list, search, show and delete what was kept.
+"""`streaming-chat history`: list, search, show, replay and delete what was kept.
 
 On a terminal every text out of the history is sanitised, because a server wrote it. Into a pipe it goes as it is
 stored, except that what belongs on one line is folded to one line.
@@ -10,6 +10,7 @@ import argparse
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Protocol
 
 from streaming_chat.core.errors import ExitStatus, UsageError
 from streaming_chat.core.sanitize import sanitize, sanitize_json
-from streaming_chat.history import MARKS, FoundTurn, History, Selection, TurnSummary
+from streaming_chat.history import MARKS, FoundTurn, History, Selection, StoredTurn, TurnSummary
 from streaming_chat.history_command.arguments import parse, selection_of
 from streaming_chat.history_command.listing import found_lines, table
 from streaming_chat.history_command.page import page
@@ -30,16 +31,27 @@ class Writable(Protocol):
         """Write `text`."""
 
 
-def history_command(arguments: list[str], *, path: Path, out: Writable, terminal: bool, color: bool = False) -> int:
+def history_command(
+    arguments: list[str],
+    *,
+    path: Path,
+    out: Writable,
+    terminal: bool,
+    color: bool = False,
+    play: Callable[[StoredTurn, argparse.Namespace], int] | None = None,
+) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
-    `terminal` says whether `out` is one, `color` whether it may be sent styles. Raises ChatError when the arguments are
-    wrong, when there is no such turn, and when the file cannot be read. `--help` leaves by SystemExit(0).
+    `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again. Raises ChatError
+    when the arguments are wrong, when there is no such turn, and when the file cannot be read. `--help` leaves by
+    SystemExit(0).
     """
     options = parse(arguments)
     # Reading has nothing to notice: what fails is raised.
     with closing(History(path, notice=lambda _: None)) as history:
         command = _Command(history, options, terminal=terminal, color=color)
+        if options.action == "replay" and play is not None:
+            return play(command.turn(), options)
         lines: list[str] = getattr(command, f"do_{options.action}")()
     out.write("".join(line + "\n" for line in lines))
     return ExitStatus.COMPLETE
@@ -54,6 +66,15 @@ class _Command:
         self._terminal = terminal
         self._color = color
 
+    def turn(self) -> StoredTurn:
+        """The turn that is meant; UsageError when there is none of its number."""
+        turn = self._history.turn(self._options.number)
+        if turn is None:
+            raise UsageError(
+                f"no turn {self._options.number} in the history", "`streaming-chat history` lists the turns that there are"
+            )
+        return turn
+
     def do_list(self) -> list[str]:
         """The last turns."""
         turns = self._history.turns(self._options.limit, selection_of(self._options))
@@ -66,11 +87,7 @@ class _Command:
 
     def do_show(self) -> list[str]:
         """One turn."""
-        turn = self._history.turn(self._options.number)
-        if turn is None:
-            raise UsageError(
-                f"no turn {self._options.number} in the history", "`streaming-chat history` lists the turns that there are"
-            )
+        turn = self.turn()
         if self._options.json:
             return [self._as_json(turn)]
         return [*page(turn, sanitize if self._terminal else str)]

@@ -10,10 +10,11 @@ from typing import Any, Final, NoReturn
 
 from streaming_chat.core.errors import UsageError
 from streaming_chat.history import OUTCOMES, Selection
-from streaming_chat.values import one_of, one_or_more
+from streaming_chat.values import number_between, one_of, one_or_more, seconds
 
 #: Turns that a list shows unless `--limit` says otherwise.
 LIMIT: Final = 20
+speed: Final = number_between(0.01, 1000)
 _AGO: Final = re.compile(r"(\d{1,6})([hdw])")
 _HOURS: Final = {"h": 1, "d": 24, "w": 168}
 
@@ -32,6 +33,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     search.add_argument("words", nargs="+", metavar="WORD", help='all of them; begin* for a beginning, "in a row" in quotes')
     show = _action(actions, "show", "one turn, whole")
     show.add_argument("number", type=_type(one_or_more), metavar="N", help="its number: the first column of the list")
+    replay = _action(actions, "replay", "one answer again, at the speed at which it came")
+    replay.add_argument("number", type=_type(one_or_more), metavar="N", help="its number")
+    replay.add_argument("--speed", type=_type(speed), default=1.0, metavar="X", help="so many times as fast (default: 1)")
+    replay.add_argument("--max-pause", type=_type(seconds), metavar="S", help="no pause longer than so many seconds")
     delete = _action(actions, "delete", "remove turns for good")
     delete.add_argument("numbers", nargs="*", type=_type(one_or_more), metavar="N", help="their numbers")
     delete.add_argument("--all", action="store_true", help="all turns")

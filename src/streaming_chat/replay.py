@@ -1,0 +1,65 @@
+"""An answer out of the history, shown again at the speed at which it came, through the renderers that showed it first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from streaming_chat.core.errors import ExitStatus
+from streaming_chat.history import StoredTurn
+from streaming_chat.history.playback import as_turn, events_of
+from streaming_chat.notices import Notices
+from streaming_chat.renderers.ndjson import NDJSONRenderer
+from streaming_chat.renderers.on_terminal import terminal_renderer
+from streaming_chat.renderers.plain import PlainRenderer
+from streaming_chat.renderers.status import StatusRenderer
+from streaming_chat.settings import Settings
+from streaming_chat.signals import one_interrupt
+from streaming_chat.terminal import Keyboard, Output
+from streaming_chat.turn import Renderer
+
+
+def replay(
+    turn: StoredTurn,
+    settings: Settings,
+    output: Output,
+    notices: Notices,
+    *,
+    speed: float = 1.0,
+    max_pause: float | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Show `turn` as it was shown, `speed` times as fast, no pause longer than `max_pause` seconds; the exit status.
+
+    The latency line, and what is said of an answer that is not whole, are those of the turn. OutputClosed as everywhere.
+    """
+    renderers = _renderers(settings, output, notices)
+    before = 0.0
+    status = ExitStatus.COMPLETE
+    with one_interrupt(), Keyboard().kept_silent():
+        try:
+            for event in events_of(turn):
+                at = getattr(event, "at", before)
+                pause = max(0.0, at - before) / speed
+                before = at
+                if pause:
+                    sleep(pause if max_pause is None else min(pause, max_pause))
+                for renderer in renderers:
+                    renderer.handle(event)
+        except KeyboardInterrupt:
+            status = ExitStatus.INTERRUPTED
+        for renderer in renderers:
+            renderer.end(as_turn(turn))
+    return status
+
+
+def _renderers(settings: Settings, output: Output, notices: Notices) -> Sequence[Renderer]:
+    answer: Renderer
+    if settings.json:
+        answer = NDJSONRenderer(output)
+    elif output.is_terminal:
+        answer = terminal_renderer(settings, output, notices.output)
+    else:
+        answer = PlainRenderer(output)
+    are_shown = settings.json or output.is_terminal
+    return [answer, StatusRenderer(notices, in_chat=False, latency=not settings.json, calls_are_shown=are_shown)]
