@@ -71,11 +71,8 @@ def _main_help() -> str:
 
 
 def _history_help() -> str:
-    pages = (
-        laid_out(help_text("history", *action))
-        for action in ((), ("list",), ("search",), ("show",), ("replay",), ("delete",))
-    )
-    return _block("\n".join(pages))
+    actions = ((), ("list",), ("search",), ("show",), ("replay",), ("delete",))
+    return _block("\n".join(laid_out(help_text("history", *action)) for action in actions))
 
 
 def _chat_commands() -> str:
