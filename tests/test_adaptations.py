@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from server import answer, http_error
 
@@ -81,7 +82,7 @@ def test_the_chat_remembers_and_config_tells(chat, server):
     screen.wait_for("notice: the model does not take the request as it is: temperature is left out")
     screen.wait_until(lambda: screen.text.count("You:") == 2)
     screen.line("/config")
-    screen.wait_for("adapted        temperature is left out")
+    screen.wait_for(re.compile("^adapted +temperature is left out", re.MULTILINE))
     screen.line("again")
     screen.wait_until(lambda: len(server.chats) == 3)
     assert "temperature" not in server.chats[2].json
