@@ -1,0 +1,58 @@
+"""What an answer cost, by prices that the user gave: there is no built-in list, which would go stale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from streaming_chat.core.events import Usage
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a million tokens cost. `cached` is for prompt tokens out of the server's cache; None: they cost like others."""
+
+    prompt: float
+    completion: float
+    cached: float | None = None
+
+
+class Prices:
+    """Prices by the name of a model, in which `*` stands for anything; a name without one goes before."""
+
+    def __init__(self, by_model: Mapping[str, Price], currency: str = "$") -> None:
+        self.currency = currency
+        self._by_model = by_model
+
+    def __bool__(self) -> bool:
+        return bool(self._by_model)
+
+    def cost(self, model: str, usage: Usage | None) -> float | None:
+        """What `usage` cost; None where there is no price, or the server did not count.
+
+        Reasoning tokens are completion tokens, and cached tokens are prompt tokens, as the API counts them (API reference,
+        "The chat completion object": `completion_tokens_details`, `prompt_tokens_details`).
+        """
+        price = self._price(model)
+        if price is None or usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+            return None
+        cached = min(usage.cached_tokens or 0, usage.prompt_tokens)
+        cached_price = price.prompt if price.cached is None else price.cached
+        uncached = usage.prompt_tokens - cached
+        return (uncached * price.prompt + cached * cached_price + usage.completion_tokens * price.completion) / _MILLION
+
+    def _price(self, model: str) -> Price | None:
+        if model in self._by_model:
+            return self._by_model[model]
+        # The longest name is the most specific one.
+        fitting = [name for name in self._by_model if "*" in name and fnmatchcase(model, name.replace("[", "[[]"))]
+        return self._by_model[max(fitting, key=len)] if fitting else None
+
+
+def money(amount: float, currency: str) -> str:
+    """An amount with as many digits as it needs: `$0.0012`, `$3.40`, `0.50 EUR`."""
+    digits = f"{amount:.2f}" if amount >= 1 or amount == 0 else f"{amount:.2g}" if amount >= 0.001 else f"{amount:.6f}"
+    return f"{digits} {currency}" if currency[:1].isalpha() else f"{currency}{digits}"
