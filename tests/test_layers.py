@@ -17,7 +17,8 @@ LAYERS = (
     {"terminal"},
     {"settings", "notices", "turn", "line_reader", "adaptations"},
     {"renderers", "providers", "history", "local_server"},
-    {"session_log", "config_command", "history_command", "replay", "editor"},
+    {"transcripts"},
+    {"session_log", "session_transcript", "config_command", "history_command", "replay", "editor"},
     {"session"},
     {"commands"},
     {"line_editor"},
@@ -36,10 +37,11 @@ ONE_IMPORTER = {
     "dotenv": "settings.py",
     "platformdirs": "folders.py",
     "pygments": "core/markdown/lexing.py",
+    "markdown_it": "transcripts/markup.py",
     "wcwidth": "core/markdown/widths.py",
 }
 #: Libraries that none of the program's imports may bring in before they are needed.
-INSIDE_A_FUNCTION = {"openai", "xllamacpp", "dotenv", "platformdirs", "pygments"}
+INSIDE_A_FUNCTION = {"openai", "xllamacpp", "dotenv", "platformdirs", "pygments", "markdown_it"}
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from streaming_chat import __version__
 from streaming_chat.adaptations import Adaptations
-from streaming_chat.config_command import config_json, config_lines
+from streaming_chat.config_command import config_json, config_lines, shown
 from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, OutputClosed, UsageError
 from streaming_chat.core.sanitize import sanitize, sanitize_json
 from streaming_chat.folders import config_folder, state_folder
@@ -262,21 +262,34 @@ class _Program:
             log = SessionLog(settings.log_dir, header=header, secret=settings.api_key, notice=self._notices.notice)
         history = None if settings.no_history else History(self._history_path, self._notices.notice)
         earlier = self._earlier()
+        name = os.urandom(16).hex() if earlier is None else earlier.session
         if earlier is not None:
             settings = settings.changed("stateful", True, settings.origin("resume" if settings.resume else "continue_last"))
         return Session(
             settings,
             provider,
+            name=name,
             endpoint=endpoint,
             output=self._output,
             notices=self._notices,
             history=history,
             log=log,
+            transcript=self._transcript(endpoint, name),
             adaptations=self._adaptations(endpoint),
             model_is_fixed=endpoint != settings.base_url,
             in_chat=in_chat,
             earlier=earlier,
         )
+
+    def _transcript(self, endpoint: str, session: str) -> Any:
+        """The transcript of a session, which is written when it ends; None where none is wanted."""
+        settings = self._settings
+        if settings.export_dir is None:
+            return None
+        from streaming_chat.session_transcript import SessionTranscript
+
+        folder, formats = settings.export_dir, settings.export_format
+        return SessionTranscript(folder, formats, endpoint=endpoint, session=session, notice=self._notices.notice)
 
     def _earlier(self) -> Any:
         """The turn of the history to go on behind; None when nothing was said of one."""
@@ -430,7 +443,7 @@ def _help(name: str) -> str:
     default = getattr(Settings(), name)
     notes = []
     if default not in (None, False, {}):
-        notes.append(f"default: {default:g}" if isinstance(default, float) else f"default: {default}")
+        notes.append(f"default: {shown(default)}")
     if option.environment:
         notes.append(f"environment: {option.environment}")
     text = f"{option.help} ({'; '.join(notes)})" if notes else option.help

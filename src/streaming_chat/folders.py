@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 _NAME = "streaming-chat"
+#: What the files of a session are called, by the time at which it began (strftime).
+SESSION_NAME = "project02-streaming-%Y%m%d-%H%M%S"
 
 
 def config_folder() -> Path:
@@ -22,6 +24,17 @@ def make_private(folder: Path) -> None:
     """Make `folder` and its parents; the folder itself is for the user alone. OSError when that cannot be."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def create_private(folder: Path, name: str, ending: str) -> tuple[Path, int]:
+    """A new file for the user alone, and its descriptor; numbered, because two sessions may begin within one second."""
+    number = 1
+    while True:
+        path = folder / f"{name}{'' if number == 1 else f'-{number}'}{ending}"
+        try:
+            return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        except FileExistsError:
+            number += 1
 
 
 def _folder(of_platformdirs: str, variable: str, below_home: str) -> Path:

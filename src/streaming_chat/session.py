@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from textwrap import shorten
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from streaming_chat.adaptations import Adaptations
 from streaming_chat.core.adaptation import adapt
@@ -28,6 +28,9 @@ from streaming_chat.signals import one_interrupt
 from streaming_chat.terminal import Keyboard, Output
 from streaming_chat.turn import Provider, Renderer, run_turn
 
+if TYPE_CHECKING:
+    from streaming_chat.session_transcript import SessionTranscript
+
 
 class SessionProvider(Provider, Protocol):
     """A provider as a session needs it."""
@@ -46,18 +49,20 @@ class SessionProvider(Provider, Protocol):
 
 
 class Session:
-    """One run of the program. `history` and `log` are None when nothing is to be kept."""
+    """One run of the program. `history`, `log` and `transcript` are None when nothing is to be kept."""
 
     def __init__(
         self,
         settings: Settings,
         provider: SessionProvider,
         *,
+        name: str,
         endpoint: str,
         output: Output,
         notices: Notices,
         history: History | None,
         log: SessionLog | None,
+        transcript: SessionTranscript | None,
         adaptations: Adaptations,
         model_is_fixed: bool,
         in_chat: bool,
@@ -77,9 +82,9 @@ class Session:
         self._in_chat = in_chat
         self._model_is_fixed = model_is_fixed
         self.conversation = Conversation(stateful=settings.stateful)
-        self._name = os.urandom(16).hex()
+        self._name = name
+        self._transcript = transcript
         if earlier is not None:
-            self._name = earlier.session
             self._resume(earlier)
 
     def change(self, name: str, text: str | None) -> None:
@@ -162,6 +167,8 @@ class Session:
             self._history.close()
         if self.log:
             self.log.close()
+        if self._transcript:
+            self._transcript.close()
 
     def _request(self, prompt: str) -> ChatRequest:
         settings = self.settings
@@ -197,8 +204,7 @@ class Session:
         if self._history:
             renderers.append(self._history.recorder(request, endpoint=self.endpoint, session=self._name))
         renderers += [answer, *hints, self.adaptations]
-        if self.log:
-            renderers.append(self.log)
+        renderers += [one for one in (self.log, self._transcript) if one]
         renderers.append(
             StatusRenderer(
                 self.notices,

@@ -17,9 +17,8 @@ from typing import Any
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.events import Event, Outcome
 from streaming_chat.core.reply import Turn
+from streaming_chat.folders import SESSION_NAME, create_private
 from streaming_chat.renderers.status import latency_line
-
-_NAME = "project02-streaming-%Y%m%d-%H%M%S"
 
 
 class SessionLog:
@@ -34,13 +33,14 @@ class SessionLog:
         notice: Callable[[str], None],
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
+        self._descriptor: int | None = None
         self._secret = secret
         self._notice = notice
         self._now = now
         started = now()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.path, self._descriptor = _create(folder, started.strftime(_NAME))
+            self.path, self._descriptor = create_private(folder, started.strftime(SESSION_NAME), ".log")
         except OSError as problem:
             raise UsageError(
                 f"no log can be written into {folder}: {problem.strerror}", "choose another folder with --log-dir"
@@ -95,17 +95,6 @@ class SessionLog:
         except OSError as problem:
             self._notice(f"the log {self.path} ends here: {problem.strerror}")
             self.close()
-
-
-def _create(folder: Path, name: str) -> tuple[Path, int | None]:
-    """A new file; two sessions may start within one second."""
-    number = 1
-    while True:
-        path = folder / (f"{name}.log" if number == 1 else f"{name}-{number}.log")
-        try:
-            return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        except FileExistsError:
-            number += 1
 
 
 def _escaped(text: str) -> str:

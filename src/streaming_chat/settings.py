@@ -32,6 +32,7 @@ from streaming_chat.values import (
     parameters,
     present,
     seconds,
+    some_of,
     thread_count,
     words,
 )
@@ -291,6 +292,22 @@ class Settings:
         environment="STREAMING_CHAT_LOG_DIR",
         metavar="DIR",
     )
+    export_dir: Path | None = _option(
+        None,
+        file_path,
+        "write a transcript of the session into this folder when it ends",
+        "--export-dir",
+        environment="STREAMING_CHAT_EXPORT_DIR",
+        metavar="DIR",
+    )
+    export_format: tuple[str, ...] = _option(
+        ("md",),
+        some_of("md", "html", "json", "cast", "svg"),
+        "formats of that transcript: md, html, json, cast, svg, several with commas, or all",
+        "--export-format",
+        environment="STREAMING_CHAT_EXPORT_FORMAT",
+        metavar="FORMATS",
+    )
     #: The key itself: not an option, so that it cannot be given where `ps` or a file for others shows it.
     api_key: str | None = field(default=None, repr=False)
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -471,6 +488,8 @@ def _text_of(name: str, value: Any, origin: str) -> str:
         except (TypeError, ValueError):
             problem = f"{name} has a value that JSON does not have (in {origin})"
             raise UsageError(problem, "put quotes around it: it is text then") from None
+    if isinstance(value, list) and isinstance(_FIELDS[name].default, tuple):
+        return ",".join(map(str, value))
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)
     raise UsageError(f"{name} has a value of the wrong type (in {origin})", f"{name}: {OPTIONS[name].help}")

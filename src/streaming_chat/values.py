@@ -47,6 +47,21 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
+    """A parser for some of a few words, with commas between them, or `all`."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        given = [word.strip() for word in text.split(",")]
+        if given == ["all"]:
+            return choices
+        wrong = [word for word in given if word not in choices]
+        if wrong:
+            raise ValueError(f"must be of {', '.join(choices)}, or all, not {wrong[0]!r}")
+        return tuple(dict.fromkeys(given))
+
+    return parse
+
+
 def number_between(low: float, high: float) -> Callable[[str], float]:
     """A parser for a finite number from `low` to `high`."""
 

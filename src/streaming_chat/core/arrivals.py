@@ -14,13 +14,19 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
+
+from streaming_chat.core.events import ReasoningDelta, RefusalDelta, TextDelta
 
 KINDS: Final = ("text", "reasoning", "refusal", "tool_call")
 _LATEST = 2**40 - 1
 _LONGEST = 2**20 - 1
 _IS_LITTLE_ENDIAN = array("H", [1]).tobytes() == b"\x01\x00"
+
+
+#: The kind of each event that brings a text.
+KIND_OF_EVENT: Final[Mapping[type, str]] = {TextDelta: "text", ReasoningDelta: "reasoning", RefusalDelta: "refusal"}
 
 
 class Arrival(NamedTuple):

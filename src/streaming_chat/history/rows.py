@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -131,17 +131,22 @@ def turn_begun(request: ChatRequest, endpoint: str, session: str) -> dict[str, A
         {
             "session": session,
             "started_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            # A key may hide in user:password or in the query of a base URL.
-            "endpoint": re.split("[?#]", _USER_AND_PASSWORD.sub("//", endpoint))[0],
+            "endpoint": without_secrets(endpoint),
             "model": request.model,
-            "settings": as_json(_settings(request)),
+            "settings": as_json(settings_of(request)),
             "prompt": request.prompt,
             "messages": as_json([{"role": message.role, "content": message.content} for message in request.messages]),
         }
     )
 
 
-def _settings(request: ChatRequest) -> dict[str, Any]:
+def without_secrets(endpoint: str) -> str:
+    """A base URL without what a key may hide in: user and password, query, fragment."""
+    return re.split("[?#]", _USER_AND_PASSWORD.sub("//", endpoint))[0]
+
+
+def settings_of(request: ChatRequest) -> dict[str, Any]:
+    """What the user set, by its name."""
     settings = {
         "temperature": request.temperature,
         "top_p": request.top_p,
@@ -153,26 +158,13 @@ def _settings(request: ChatRequest) -> dict[str, Any]:
 
 def turn_ended(turn: Turn) -> dict[str, Any]:
     """What the row of a turn gains when it is over."""
-    usage, timing, gaps = turn.usage or Usage(), turn.timing, turn.timing.gaps
     return {
         "served_model": turn.model,
         "request_id": turn.request_id or (turn.error.request_id if turn.error else None),
         "outcome": turn.outcome.value,
         "finish_reason": turn.finish_reason,
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-        "headers": timing.headers,
-        "first_token": timing.first_token,
-        "first_reasoning": timing.first_reasoning,
-        "total": timing.total,
-        "gap_p50": gaps.p50 if gaps else None,
-        "gap_p95": gaps.p95 if gaps else None,
-        "gap_max": gaps.max if gaps else None,
-        "tokens_per_second": timing.tokens_per_second,
-        "attempts": timing.attempts,
-        "error": as_json(_error(turn.error)) if turn.error else None,
+        **figures(turn.usage, turn.timing),
+        "error": as_json(asdict(stored_error(turn.error))) if turn.error else None,
         "text": turn.text,
         "reasoning": turn.reasoning,
         "refusal": turn.refusal,
@@ -180,14 +172,30 @@ def turn_ended(turn: Turn) -> dict[str, Any]:
     }
 
 
-def _error(error: ChatError) -> dict[str, Any]:
+def figures(usage: Usage | None, timing: Timing | None) -> dict[str, Any]:
+    """The columns of tokens and times; those of a turn that never ended have nothing in them."""
+    usage = usage or Usage()
+    gaps = timing.gaps if timing else None
     return {
-        "type": type(error).__name__,
-        "message": error.message,
-        "hint": error.hint,
-        "status_code": error.status_code,
-        "code": error.code,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "headers": timing and timing.headers,
+        "first_token": timing and timing.first_token,
+        "first_reasoning": timing and timing.first_reasoning,
+        "total": timing and timing.total,
+        "gap_p50": gaps.p50 if gaps else None,
+        "gap_p95": gaps.p95 if gaps else None,
+        "gap_max": gaps.max if gaps else None,
+        "tokens_per_second": timing and timing.tokens_per_second,
+        "attempts": timing and timing.attempts,
     }
+
+
+def stored_error(error: ChatError) -> StoredError:
+    """An error as it is kept."""
+    return StoredError(type(error).__name__, error.message, error.hint, error.status_code, error.code)
 
 
 def as_json(value: object) -> str:

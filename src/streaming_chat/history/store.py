@@ -13,12 +13,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from streaming_chat.core.arrivals import arrival_words, to_bytes
+from streaming_chat.core.arrivals import KIND_OF_EVENT, arrival_words, to_bytes
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, Started, TextDelta, ToolCallDelta
 from streaming_chat.core.reply import Turn
 from streaming_chat.history.file import open_file, transaction
+from streaming_chat.history.importing import import_turns
 from streaming_chat.history.rows import (
     DELETE_PIECES,
     DELETE_PIECES_OF,
@@ -47,7 +48,6 @@ from streaming_chat.history.selection import Selection
 #: Seconds between two saves of a running turn. Half of the contract's second: the other half is for a slow disk.
 SAVE_INTERVAL = 0.5
 
-_KIND_OF_EVENT: Final[dict[type, str]] = {TextDelta: "text", ReasoningDelta: "reasoning", RefusalDelta: "refusal"}
 _T = TypeVar("_T")
 EVERYTHING: Final = Selection()
 
@@ -74,7 +74,7 @@ class _Piece:
 
     def __init__(self) -> None:
         self.started: Started | None = None
-        self.texts = {kind: StringIO() for kind in _KIND_OF_EVENT.values()}
+        self.texts = {kind: StringIO() for kind in KIND_OF_EVENT.values()}
         self.calls: list[tuple[int, str, str]] = []
         self.arrivals = array("Q")
 
@@ -94,7 +94,7 @@ class _Draft:
         with self._lock:
             piece = self._piece
             if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta)):
-                kind = _KIND_OF_EVENT[type(event)]
+                kind = KIND_OF_EVENT[type(event)]
                 piece.texts[kind].write(event.text)
                 piece.arrivals.extend(arrival_words(event.at - self._start, kind, len(event.text)))
             elif isinstance(event, ToolCallDelta):
@@ -202,6 +202,19 @@ class History:
         if abs(number) > GREATEST_INTEGER:
             return None
         return self._read(lambda connection: stored_turn(connection, number))
+
+    def add(self, turns: Sequence[StoredTurn]) -> list[int | None]:
+        """Take in turns from elsewhere, all or none: the number that each has got, None where it is there already.
+
+        Raises as `turns` does.
+        """
+        with self._changed:
+            try:
+                connection = self._connected(create=True)
+                with transaction(connection, "BEGIN IMMEDIATE"):
+                    return import_turns(connection, turns)
+            except (sqlite3.Error, OSError, OverflowError) as error:
+                raise ChatError(f"the turns cannot be imported: {_reason(error)}", f"look at {self.path}") from error
 
     def close(self) -> None:
         """Save what has come, and let go of the file. A second call does nothing."""

@@ -1,4 +1,4 @@
-"""`streaming-chat history`: list, search, show, replay and delete what was kept.
+"""`streaming-chat history`: list, search, show, replay, export, import and delete what was kept.
 
 On a terminal every text out of the history is sanitised, because a server wrote it. Into a pipe it goes as it is
 stored, except that what belongs on one line is folded to one line.
@@ -12,7 +12,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +21,9 @@ from streaming_chat.history import MARKS, FoundTurn, History, Selection, StoredT
 from streaming_chat.history_command.arguments import parse, selection_of
 from streaming_chat.history_command.listing import found_lines, table
 from streaming_chat.history_command.page import page
+from streaming_chat.transcripts import FORMATS, written
+from streaming_chat.transcripts.document import write_document
+from streaming_chat.transcripts.turns_json import as_object
 
 
 class Writable(Protocol):
@@ -92,6 +94,39 @@ class _Command:
             return [self._as_json(turn)]
         return [*page(turn, sanitize if self._terminal else str)]
 
+    def do_export(self) -> list[str]:
+        """Write turns as a document."""
+        options = self._options
+        selection = selection_of(options)
+        if selection == Selection() and not options.all:
+            raise UsageError(
+                "which turns are to be exported?",
+                "give their numbers, or say with --session, --since … which; --all for all",
+            )
+        turns = self._whole(selection)
+        if not turns:
+            sys.stderr.write("no such turns\n")
+            return []
+        path: Path | None = options.output
+        ending = path.suffix[1:].lower() if path else ""
+        format = options.format or (ending if ending in FORMATS else FORMATS[0])  # noqa: A001 # the word of the option
+        document = written(turns, format)
+        if path is None or str(path) == "-":
+            return [(sanitize_json(document) if self._terminal and format == "json" else document).removesuffix("\n")]
+        write_document(document, path)
+        return []
+
+    def do_import(self) -> list[str]:
+        """Take in turns from files."""
+        turns = [turn for path in self._options.files for turn in _turns_in(path)]
+        numbers = self._history.add(turns)
+        new = [number for number in numbers if number is not None]
+        if self._options.json:
+            return [json.dumps({"imported": len(new), "present": len(numbers) - len(new), "numbers": new})]
+        present = f", {len(numbers) - len(new)} there already" if len(new) < len(numbers) else ""
+        which = "" if not new else f" (turn {new[0]})" if len(new) == 1 else f" (turns {new[0]} to {new[-1]})"
+        return [f"{len(new)} {'turn' if len(new) == 1 else 'turns'} imported{which}{present}"]
+
     def do_delete(self) -> list[str]:
         """Remove turns for good."""
         selection = selection_of(self._options)
@@ -123,12 +158,38 @@ class _Command:
         found = [turn for turn in turns if isinstance(turn, FoundTurn)]
         return found_lines(found, columns, color=self._color) if found else table(turns, columns)
 
+    def _whole(self, selection: Selection) -> list[StoredTurn]:
+        """The turns that are meant, whole; UsageError when one that was named is not there."""
+        numbers = [turn.number for turn in self._history.turns(None, selection)]
+        missing = [str(number) for number in selection.numbers or () if number not in numbers]
+        if missing:
+            raise UsageError(
+                f"no turn {', '.join(missing)} in the history", "`streaming-chat history` lists the turns that there are"
+            )
+        found = [self._history.turn(number) for number in numbers]
+        return [turn for turn in found if turn is not None]
+
     def _as_json(self, turn: TurnSummary) -> str:
-        fields = {**asdict(turn), "status": turn.status, "started_at": turn.started_at.isoformat()}
+        fields = as_object(turn)
         if isinstance(turn, FoundTurn):
             fields["found"] = turn.found.replace(MARKS[0], "**").replace(MARKS[1], "**")
-        line = json.dumps(fields, ensure_ascii=False)
+        return self._harmless(json.dumps(fields, ensure_ascii=False))
+
+    def _harmless(self, line: str) -> str:
+        """JSON as it may reach where the text goes."""
         return sanitize_json(line) if self._terminal else line
+
+
+def _turns_in(path: Path) -> list[StoredTurn]:
+    from streaming_chat.transcripts.turns_json import turns_of
+
+    try:
+        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        return turns_of(content.decode("utf-8-sig"))
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be read: {problem.strerror}", "give a file that was exported, or -") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8", "give a file that was exported, or -") from None
 
 
 def _is_confirmed(count: int) -> bool:

@@ -10,7 +10,8 @@ from typing import Any, Final, NoReturn
 
 from streaming_chat.core.errors import UsageError
 from streaming_chat.history import OUTCOMES, Selection
-from streaming_chat.values import number_between, one_of, one_or_more, seconds
+from streaming_chat.transcripts import FORMATS
+from streaming_chat.values import file_path, number_between, one_of, one_or_more, seconds
 
 #: Turns that a list shows unless `--limit` says otherwise.
 LIMIT: Final = 20
@@ -37,6 +38,19 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     replay.add_argument("number", type=_type(one_or_more), metavar="N", help="its number")
     replay.add_argument("--speed", type=_type(speed), default=1.0, metavar="X", help="so many times as fast (default: 1)")
     replay.add_argument("--max-pause", type=_type(seconds), metavar="S", help="no pause longer than so many seconds")
+    export = _action(actions, "export", "turns as a document: Markdown, HTML, JSON, a recording, a picture")
+    export.add_argument("numbers", nargs="*", type=_type(one_or_more), metavar="N", help="their numbers")
+    export.add_argument(
+        "--format",
+        type=_type(one_of(*FORMATS)),
+        metavar="FORMAT",
+        help=f"{', '.join(FORMATS)} (default: as FILE ends, or md)",
+    )
+    export.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    export.add_argument("--all", action="store_true", help="all turns")
+    export.add_argument("-o", "--output", type=_type(file_path), metavar="FILE", help="where to (default: standard output)")
+    imported = _action(actions, "import", "take in turns that `export --format json` or `show --json` wrote")
+    imported.add_argument("files", nargs="+", type=_type(file_path), metavar="FILE", help="the files; - is standard input")
     delete = _action(actions, "delete", "remove turns for good")
     delete.add_argument("numbers", nargs="*", type=_type(one_or_more), metavar="N", help="their numbers")
     delete.add_argument("--all", action="store_true", help="all turns")
@@ -45,9 +59,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     for action in (listing, search):
         limit = f"how many (default: {LIMIT})"
         action.add_argument("--limit", type=_type(one_or_more), default=LIMIT, metavar="N", help=limit)
-    for action in (listing, search, delete):
+    for action in (listing, search, export, delete):
         _add_selection(action)
-    for action in actions.choices.values():
+    for name, action in actions.choices.items():
+        if name == "export":
+            continue  # There it is a format.
         action.add_argument("--json", action="store_true", help="JSON, one object a line, times in seconds")
     no_action = not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help"))
     return parser.parse_args(["list", *arguments] if no_action else arguments)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 
 from streaming_chat.core.sanitize import sanitize
-from streaming_chat.history import TurnSummary
 
 
 def cell(text: str, columns: int | None) -> str:
@@ -36,8 +35,3 @@ def width_of(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
-
-
-def local_time(turn: TurnSummary) -> str:
-    """When it was sent, where the user is."""
-    return turn.started_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from streaming_chat.core.sanitize import sanitize
 from streaming_chat.core.timing import Timing
 from streaming_chat.history import MARKS, FoundTurn, TurnSummary
-from streaming_chat.history_command.lines import cell, cut, local_time, one_line, width_of
+from streaming_chat.history_command.lines import cell, cut, one_line, width_of
+from streaming_chat.transcripts.facts import local_time
 
 #: How much of a prompt a list shows where there is no terminal to say how much fits.
 _PROMPT_CHARACTERS = 200

@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 
 from streaming_chat.history import StoredTurn
-from streaming_chat.history_command.lines import local_time, one_line
-from streaming_chat.renderers.status import latency_line
-
-_SPEAKERS = {"system": "System", "user": "You", "assistant": "Assistant"}
+from streaming_chat.history_command.lines import one_line
+from streaming_chat.transcripts.facts import answers, end, facts, heading, speaker
 
 
 def page(turn: StoredTurn, clean: Callable[[str], str]) -> Iterator[str]:
     """Header, messages, answer, end; each text out of the history has gone through `clean`."""
-    yield one_line(clean(f"turn {turn.number} · {local_time(turn)} · {turn.model} · {turn.endpoint}"))
-    if facts := " · ".join(_facts(turn)):
-        yield one_line(clean(facts))
-    for speaker, text in _speeches(turn):
-        yield ""
-        yield clean(f"{speaker}: {text}")
-    yield ""
-    if turn.timing is not None:
-        yield latency_line(turn.timing)
-    yield one_line(clean(_end(turn)))
-    if turn.error is not None:
-        yield one_line(clean(f"error: {turn.error.message}"))
-        yield one_line(clean(f"hint: {turn.error.hint}"))
-
-
-def _facts(turn: StoredTurn) -> Iterator[str]:
-    for name, value in turn.settings.items():
-        yield f"{name} {json.dumps(value, ensure_ascii=False)}"
-    if turn.served_model not in (None, turn.model):
-        yield f"served by {turn.served_model}"
-    if turn.request_id is not None:
-        yield f"request id {turn.request_id}"
-    if turn.usage is not None:
-        for name, count in asdict(turn.usage).items():
-            if count is not None:
-                yield f"{count} {name.replace('_', ' ')}"
-
-
-def _speeches(turn: StoredTurn) -> Iterator[tuple[str, str]]:
-    for message in turn.messages:
-        yield _SPEAKERS.get(message.role, message.role), message.content
-    if turn.reasoning:
-        yield "Reasoning", turn.reasoning
-    if turn.refusal:
-        yield "Refusal", turn.refusal
-    for call in turn.tool_calls:
-        yield "Tool call", f"{call.name}({call.arguments})"
+    yield one_line(clean(heading(turn)))
+    if told := " · ".join(facts(turn)):
+        yield one_line(clean(told))
+    speeches = [(speaker(message), message.content) for message in turn.messages] + list(answers(turn))
     if turn.text:
-        yield "Assistant", turn.text
-
-
-def _end(turn: StoredTurn) -> str:
-    if turn.outcome is None:
-        return "outcome: unfinished (it is still running, or its process was killed)"
-    reason = f" (finish_reason: {turn.finish_reason})" if turn.finish_reason is not None else ""
-    return f"outcome: {turn.status}{reason}"
+        speeches.append(("Assistant", turn.text))
+    for who, text in speeches:
+        yield ""
+        yield clean(f"{who}: {text}")
+    yield ""
+    for line in end(turn):
+        yield one_line(clean(line))

@@ -56,6 +56,12 @@ def role(name: str) -> int:
     return CODE | (ROLES.index(name) + 1) << _ROLE_SHIFT
 
 
+def role_name(style: int) -> str:
+    """The role of a piece of highlighted code, such as `name-function`; "" for one without."""
+    number = style >> _ROLE_SHIFT
+    return ROLES[number - 1].replace(".", "-").lower() if number else ""
+
+
 #: An address that a terminal may be told of: nothing in it can end the sequence.
 _SAFE_ADDRESS: Final = re.compile(r"(?:https?://|mailto:)[!-~]+", re.IGNORECASE)
 

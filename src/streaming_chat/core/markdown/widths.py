@@ -8,11 +8,12 @@ columns are aligned, in tables, the number of the standard is.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 from unicodedata import category
 
-from wcwidth import wcswidth, wcwidth
+from wcwidth import iter_graphemes, wcswidth, wcwidth
 
 #: Characters with two columns, between which a row may be broken, as a set of a pattern: East Asian scripts and emoji.
 WIDE: Final = (
@@ -59,6 +60,11 @@ def has_marks(text: str) -> bool:
 def aligned_columns(text: str) -> int:
     """The columns that `text` takes where sequences are drawn as one."""
     return len(text) if text.isascii() else max(0, wcswidth(text))
+
+
+def clusters(text: str) -> Iterator[str]:
+    """`text` in pieces, each of which is drawn as one character."""
+    return iter_graphemes(text)
 
 
 def fitting(text: str, columns: int) -> int:

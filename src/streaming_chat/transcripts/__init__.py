@@ -1,0 +1,43 @@
+"""Turns as documents: to read, to play again, to show to others, and to take along.
+
+Each format is one function from turns to text, in a file of its own. What every one of them tells of a turn is in facts.py.
+All texts but those of the JSON are sanitised: these files are opened by programs that obey what stands in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from streaming_chat.history import StoredTurn
+
+#: The formats, which are the endings of their files too.
+FORMATS: Final = ("md", "html", "json", "cast", "svg")
+
+
+def written(turns: Sequence[StoredTurn], format: str) -> str:  # noqa: A002 # the word of the option
+    """`turns`, of which there is one at least, as a document. UsageError where a library for it is not installed."""
+    return _writer(format)(turns)
+
+
+def _writer(format: str) -> Callable[[Sequence[StoredTurn]], str]:  # noqa: A002 # likewise
+    # A list of turns needs none of these, and is not to wait for them.
+    if format == "md":
+        from streaming_chat.transcripts.markdown_page import markdown_page
+
+        return markdown_page
+    if format == "html":
+        from streaming_chat.transcripts.html_page import html_page
+
+        return html_page
+    if format == "json":
+        from streaming_chat.transcripts.turns_json import turns_json
+
+        return turns_json
+    if format == "cast":
+        from streaming_chat.transcripts.cast import cast
+
+        return cast
+    from streaming_chat.transcripts.svg import svg
+
+    return svg

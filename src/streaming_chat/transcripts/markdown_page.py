@@ -1,0 +1,88 @@
+"""Turns → one Markdown document.
+
+Prompts are text, so they stand in fences, longer than any inside. Answers are Markdown, and stand as such: a fence that an
+answer left open is closed, and raw HTML is escaped. Where an answer would still not look the same in the document as alone
+(it ends in what swallows the rest, or another answer defines its links), it stands in a fence as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+from streaming_chat.core.sanitize import sanitize
+from streaming_chat.history import StoredTurn
+from streaming_chat.transcripts.facts import answers, end, facts, heading, speaker, title, with_new_messages
+from streaming_chat.transcripts.markup import as_viewers_show, code_lines, has_raw_html
+
+_SPECIAL: Final = re.compile(r"[\\`*_\[\]<>&~|#$]")
+_FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
+#: A code span, or what may begin a tag.
+_SPAN_OR_TAG: Final = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)|<(?=[A-Za-z/!?])", re.DOTALL)
+
+
+def markdown_page(turns: Sequence[StoredTurn]) -> str:
+    """The document. UsageError where the library for it is not installed."""
+    texts = {turn.number: _with_its_ends(sanitize(turn.text)) for turn in turns}
+    page = _page(turns, texts)
+    whole = as_viewers_show(page)
+    for number, text in texts.items():
+        if as_viewers_show(text) not in whole or has_raw_html(text):
+            texts[number] = _fenced(sanitize(next(turn.text for turn in turns if turn.number == number)), "markdown")
+    return _page(turns, texts)
+
+
+def _page(turns: Sequence[StoredTurn], texts: dict[int, str]) -> str:
+    parts = [f"# {_escaped(title(turns))}"]
+    for turn, messages in with_new_messages(turns):
+        parts += [f"## {_escaped(heading(turn))}"]
+        if told := facts(turn):
+            parts.append(_escaped(" · ".join(told)))
+        for message in messages:
+            parts += [f"### {_escaped(speaker(message))}", _fenced(sanitize(message.content), "text")]
+        for what, text in answers(turn):
+            parts += [f"### {what}", _fenced(sanitize(text), "text")]
+        if turn.text:
+            parts += ["### Assistant", texts[turn.number].strip("\n")]
+        parts.append("\\\n".join(f"> {_escaped(line)}" for line in end(turn)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _with_its_ends(text: str) -> str:
+    """`text` with a last fence closed, if it is open, and without raw HTML."""
+    if has_raw_html(text):
+        text = _without_tags(text)
+    alone = as_viewers_show(text)
+    for fence in dict.fromkeys(_FENCE.findall(text)):
+        closed = f"{text.rstrip()}\n{fence}"
+        if (
+            as_viewers_show(f"{text}\n\n.") != alone + as_viewers_show(".")
+            and as_viewers_show(closed).rstrip() == alone.rstrip()
+        ):
+            return closed
+    return text
+
+
+def _without_tags(text: str) -> str:
+    lines = text.split("\n")
+    code = code_lines(text)
+    runs = [list(run) for _, run in groupby(range(len(lines)), code.__contains__)]
+    parts = ["\n".join(lines[run[0] : run[-1] + 1]) for run in runs]
+    escaped = [
+        part if run[0] in code else _SPAN_OR_TAG.sub(lambda found: found[0] if found[1] else "\\<", part)
+        for run, part in zip(runs, parts, strict=True)
+    ]
+    return "\n".join(escaped)
+
+
+def _fenced(text: str, language: str) -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def _escaped(text: str) -> str:
+    """`text`, on one line, as Markdown that shows it."""
+    return _SPECIAL.sub(r"\\\g<0>", " ".join(sanitize(text).split()))

@@ -1,0 +1,222 @@
+"""Turns ↔ JSON, nothing lost: one object with all turns, or one object a line as `history show --json` writes them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any, Final, TypeVar
+
+from streaming_chat.core.arrivals import KINDS, Arrival
+from streaming_chat.core.conversation import Message
+from streaming_chat.core.errors import UsageError
+from streaming_chat.core.events import Outcome, Usage
+from streaming_chat.core.reply import ToolCall
+from streaming_chat.core.timing import Gaps, Timing
+from streaming_chat.history import StoredError, StoredTurn, TurnSummary
+
+FORMAT: Final = "streaming-chat turns"
+#: Raised when a reader of the version before could not make sense of what is written.
+VERSION: Final = 1
+
+_T = TypeVar("_T")
+
+
+def turns_json(turns: Sequence[StoredTurn]) -> str:
+    """All of what is kept of `turns`. Texts are as they came, times in seconds."""
+    # A turn a line, so that a difference between two files can be read.
+    objects = ",\n".join(json.dumps(as_object(turn), ensure_ascii=False) for turn in turns)
+    return f'{{"format": {json.dumps(FORMAT)}, "version": {VERSION}, "turns": [\n{objects}\n]}}\n'
+
+
+def as_object(turn: TurnSummary) -> dict[str, Any]:
+    """One turn, as JSON has it."""
+    return {**asdict(turn), "status": turn.status, "started_at": turn.started_at.isoformat()}
+
+
+def turns_of(text: str) -> list[StoredTurn]:
+    """The turns in what `turns_json` or `history show --json` has written. UsageError says what is not right, and where."""
+    try:
+        return [_turn(one, number) for number, one in enumerate(_objects(text), 1)]
+    except _Wrong as wrong:
+        raise UsageError(
+            f"these are no turns: {wrong}", "give a file that `history export --format json` or `history show --json` wrote"
+        ) from None
+
+
+class _Wrong(ValueError):
+    """What is wrong with the text."""
+
+
+def _objects(text: str) -> list[Any]:
+    document: Any
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return [_parsed(line, number) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not isinstance(document, dict) or "turns" not in document:
+        return [document]
+    if document.get("format") != FORMAT:
+        raise _Wrong(f"the format is {document.get('format')!r}, not {FORMAT!r}")
+    version = document.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise _Wrong(f"they were written by a later version of the program (format {version!r}, here {VERSION})")
+    return _Fields(document, "the file").list("turns")
+
+
+def _parsed(line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as problem:
+        raise _Wrong(f"line {number} is not JSON ({problem})") from None
+
+
+class _Fields:
+    """The fields of one JSON object; what has another type than it should is wrong."""
+
+    def __init__(self, value: Any, where: str) -> None:
+        if not isinstance(value, dict):
+            raise _Wrong(f"{where} is no object")
+        self._values: Mapping[str, Any] = value
+        self._where = where
+
+    def _get(self, name: str, what: str, is_right: Callable[[Any], bool], default: Any = ...) -> Any:
+        value = self._values.get(name, default)
+        if value is ... or not is_right(value):
+            raise _Wrong(f"{name!r} of {self._where} is no {what}" if value is not ... else f"{self._where} has no {name!r}")
+        return value
+
+    def text(self, name: str, default: Any = ...) -> str:
+        value: str = self._get(name, "text", lambda value: isinstance(value, str), default)
+        return value
+
+    def text_or_none(self, name: str) -> str | None:
+        value: str | None = self._get(name, "text", lambda value: value is None or isinstance(value, str), None)
+        return value
+
+    def count(self, name: str, default: Any = None) -> Any:
+        return self._get(name, "whole number", lambda value: value is None or _is_whole(value), default)
+
+    def seconds(self, name: str, default: Any = None) -> Any:
+        return self._get(name, "number", lambda value: value is None or _is_number(value), default)
+
+    def list(self, name: str) -> list[Any]:
+        value: list[Any] = self._get(name, "list", lambda value: isinstance(value, list), [])
+        return value
+
+    def object(self, name: str, make: Callable[[_Fields], _T]) -> _T | None:
+        value = self._values.get(name)
+        return None if value is None else make(_Fields(value, f"{name!r} of {self._where}"))
+
+    def objects(self, name: str, make: Callable[[_Fields], _T]) -> tuple[_T, ...]:
+        return tuple(make(_Fields(one, f"an entry of {name!r} of {self._where}")) for one in self.list(name))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _turn(value: Any, number: int) -> StoredTurn:
+    where = f"turn {number}"
+    fields = _Fields(value, where)
+    messages = fields.objects("messages", lambda one: Message(one.text("role"), one.text("content")))
+    prompt = next((message.content for message in reversed(messages) if message.role == "user"), "")
+    if not messages:
+        raise _Wrong(f"{where} has no messages")
+    return StoredTurn(
+        number=fields.count("number", 0) or 0,
+        session=fields.text("session"),
+        started_at=_moment(fields.text("started_at"), where),
+        endpoint=fields.text("endpoint"),
+        model=fields.text("model"),
+        served_model=fields.text_or_none("served_model"),
+        request_id=fields.text_or_none("request_id"),
+        outcome=_outcome(fields.text_or_none("outcome"), where),
+        finish_reason=fields.text_or_none("finish_reason"),
+        usage=fields.object("usage", _usage),
+        timing=fields.object("timing", _timing),
+        prompt=prompt,
+        settings=_settings(value.get("settings", {}), where),
+        messages=messages,
+        text=fields.text("text", ""),
+        reasoning=fields.text("reasoning", ""),
+        refusal=fields.text("refusal", ""),
+        tool_calls=fields.objects("tool_calls", lambda one: ToolCall(one.text("name"), one.text("arguments"))),
+        error=fields.object("error", _error),
+        arrivals=tuple(_arrivals(fields.list("arrivals"), where)),
+    )
+
+
+def _usage(fields: _Fields) -> Usage:
+    return Usage(**{name: fields.count(name) for name in Usage.__dataclass_fields__})
+
+
+def _timing(fields: _Fields) -> Timing:
+    total = fields.seconds("total", ...)
+    names = ("headers", "first_token", "first_reasoning", "tokens_per_second")
+    return Timing(
+        total=0.0 if total is None else total,
+        gaps=fields.object("gaps", lambda gaps: Gaps(*(gaps.seconds(name, ...) or 0.0 for name in ("p50", "p95", "max")))),
+        attempts=fields.count("attempts", 1) or 1,
+        **{name: fields.seconds(name) for name in names},
+    )
+
+
+def _error(fields: _Fields) -> StoredError:
+    return StoredError(
+        type=fields.text("type"),
+        message=fields.text("message"),
+        hint=fields.text("hint"),
+        status_code=fields.count("status_code"),
+        code=fields.text_or_none("code"),
+    )
+
+
+#: Setting → what its value has to be.
+_SETTINGS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "temperature": _is_number,
+    "top_p": _is_number,
+    "max_tokens": _is_whole,
+    "extra": lambda value: isinstance(value, dict),
+}
+
+
+def _settings(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Wrong(f"'settings' of {where} is no object")
+    for name, setting in value.items():
+        if name not in _SETTINGS or not _SETTINGS[name](setting):
+            raise _Wrong(f"'settings' of {where} has a {name!r} that is no setting")
+    return value
+
+
+def _arrivals(values: list[Any], where: str) -> Iterator[Arrival]:
+    for value in values:
+        match value:
+            case [at, str(kind), length] if _is_number(at) and at >= 0 and kind in KINDS and _is_whole(length):
+                yield Arrival(at, kind, length)
+            case _:
+                raise _Wrong(f"'arrivals' of {where} has an entry that is no [seconds, kind, characters]")
+
+
+def _moment(text: str, where: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        if moment.tzinfo is not None:
+            return moment.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        pass
+    raise _Wrong(f"'started_at' of {where} is no time with its zone: {text!r}")
+
+
+def _outcome(text: str | None, where: str) -> Outcome | None:
+    try:
+        return None if text is None else Outcome(text)
+    except ValueError:
+        raise _Wrong(f"'outcome' of {where} is none: {text!r}") from None
