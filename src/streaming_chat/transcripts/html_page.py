@@ -72,15 +72,16 @@ def _article(turn: StoredTurn, messages: Sequence[tuple[str, str]]) -> str:
         parts.append(f'<p class="facts">{_line(" · ".join(told))}</p>')
     for who, text in messages:
         parts.append(f'<p class="who">{_line(who)}</p>\n<pre class="said {_class(who)}">{escape(sanitize(text))}</pre>')
+    if turn.arrivals:
+        # Above what it plays, so that it stays where it is.
+        played = json.dumps(list(_pieces(turn)), separators=(",", ":"))
+        parts.append(f'<div class="replay"></div>\n<script type="application/json">{played}</script>')
     for what, text in answers(turn):
         parts.append(_aside(what, sanitize(text)))
     if turn.text:
         parts.append(
             f'<p class="who">Assistant</p>\n<div class="answer" data-pane="text">{html_of(sanitize(turn.text))}</div>'
         )
-    if turn.arrivals:
-        played = json.dumps(list(_pieces(turn)), separators=(",", ":"))
-        parts.append(f'<div class="replay"></div>\n<script type="application/json">{played}</script>')
     whole = "end" if turn.outcome is Outcome.COMPLETE else "end bad"
     parts += [f'<p class="{whole}">{_line(line)}</p>' for line in end(turn)]
     return "<article>\n" + "\n".join(parts) + "\n</article>\n"

@@ -55,12 +55,11 @@ def _with_its_ends(text: str) -> str:
     if has_raw_html(text):
         text = _without_tags(text)
     alone = as_viewers_show(text)
+    if as_viewers_show(f"{text}\n\n.") == alone + as_viewers_show("."):
+        return text
     for fence in dict.fromkeys(_FENCE.findall(text)):
         closed = f"{text.rstrip()}\n{fence}"
-        if (
-            as_viewers_show(f"{text}\n\n.") != alone + as_viewers_show(".")
-            and as_viewers_show(closed).rstrip() == alone.rstrip()
-        ):
+        if as_viewers_show(closed).rstrip() == alone.rstrip():
             return closed
     return text
 

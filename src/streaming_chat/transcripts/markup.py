@@ -117,11 +117,17 @@ def highlighted(code: str, language: str) -> str:
 def _picture(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
     token = tokens[index]
     text = escape(token.content or "picture")
-    return f'<a class="picture" rel="noopener noreferrer" href="{escape(str(token.attrs["src"]))}">{text}</a>'
+    address = str(token.attrs["src"])
+    if not _is_safe(address):  # The parser lets an empty one pass.
+        return text
+    return f'<a class="picture" rel="noopener noreferrer" href="{escape(address)}">{text}</a>'
 
 
 def _link(renderer: Any, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-    tokens[index].attrSet("rel", "noopener noreferrer")
+    token = tokens[index]
+    token.attrSet("rel", "noopener noreferrer")
+    if not _is_safe(str(token.attrs["href"])):  # An empty one, which would lead to the page itself.
+        del token.attrs["href"]
     html: str = renderer.renderToken(tokens, index, options, env)
     return html
 

@@ -56,18 +56,33 @@ class Screen:
             self._x = max(0, min(self._x, self._columns - 1) - int(parameters or 1))
 
     def _draw(self, cluster: str) -> None:
+        row = self.rows[-1]
+        if not cluster.isascii() and self._x and self._joins(cluster):
+            return
         width = aligned_columns(cluster)
         if self._x + width > self._columns:
             self._next_row()
-        row = self.rows[-1]
+            row = self.rows[-1]
         while len(row) < self._x:
             row.append(Cell(" ", ()))
-        if not width:
-            if row and self._x:
-                row[self._x - 1] = row[self._x - 1]._replace(text=row[self._x - 1].text + cluster)
-            return
         row[self._x : self._x + width] = [Cell(cluster, self._style), *[Cell("", self._style)] * (width - 1)]
         self._x += width
+
+    def _joins(self, cluster: str) -> bool:
+        """Draw `cluster` into the cell before the cursor, if it goes on with what stands there; whether it does."""
+        row = self.rows[-1]
+        place = self._x - 1
+        while place and not row[place].text:
+            place -= 1
+        joined = row[place].text + cluster
+        if joined.isspace() or not row[place].text or len(list(clusters(joined))) > 1:
+            return False
+        row[place] = row[place]._replace(text=joined)
+        width = aligned_columns(joined)
+        if place + width > self._x and place + width <= self._columns:
+            row[self._x : place + width] = [Cell("", row[place].style)] * (place + width - self._x)
+            self._x = place + width
+        return True
 
     def _next_row(self) -> None:
         self.rows.append([])

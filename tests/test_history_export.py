@@ -1,0 +1,135 @@
+"""`history export` and `history import`: which turns, where to, in which form."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from conftest import KEY, World
+from server import Server, answer
+
+Ask = Callable[..., CompletedProcess[bytes]]
+FIRST_WORDS = {
+    "md": "# one",
+    "html": "<!DOCTYPE html>",
+    "json": '{"format": "streaming-chat turns", "version": 1, ',
+    "cast": '{"version": 2, ',
+    "svg": "<svg xmlns=",
+}
+
+
+@pytest.fixture
+def two_turns(ask: Ask, server: Server) -> None:
+    server.play(answer(["First ", "**answer**."]), answer(["Second."]))
+    assert ask("one").returncode == 0
+    assert ask("--model", "other", "two").returncode == 0
+
+
+@pytest.mark.parametrize("form", FIRST_WORDS)
+@pytest.mark.usefixtures("two_turns")
+def test_the_ending_of_the_file_says_the_form(world: World, form: str) -> None:
+    done = world.run("history", "export", "1", "2", "-o", f"out.{form}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    by_ending = (world.folder / f"out.{form}").read_text(encoding="utf-8")
+    assert by_ending.startswith(FIRST_WORDS[form])
+    assert "First" in by_ending
+    assert "Second" in by_ending
+    on_stdout = world.run("history", "export", "1", "2", "--format", form)
+    assert on_stdout.stdout.decode() == by_ending
+    assert KEY not in by_ending
+
+
+@pytest.mark.usefixtures("two_turns")
+def test_markdown_is_what_nothing_said_means(world: World) -> None:
+    assert world.run("history", "export", "2").stdout.startswith(b"# two\n")
+    assert world.run("history", "export", "2", "-o", "-").stdout.startswith(b"# two\n")
+    assert world.run("history", "export", "2", "-o", "notes.txt").returncode == 0
+    assert (world.folder / "notes.txt").read_text(encoding="utf-8").startswith("# two\n")
+
+
+@pytest.mark.usefixtures("two_turns")
+def test_conditions_say_which_turns_too(world: World) -> None:
+    def prompts(*flags: str) -> list[str]:
+        exported = world.run("history", "export", "--json", *flags)
+        assert exported.returncode == 0, exported.stderr
+        return [turn["prompt"] for turn in json.loads(exported.stdout)["turns"]]
+
+    assert prompts("--model", "other") == ["two"]
+    assert prompts("--all") == ["one", "two"]
+    assert prompts("2", "1") == ["one", "two"]
+    assert prompts("--since", "1h", "--outcome", "complete", "1") == ["one"]
+
+
+@pytest.mark.usefixtures("two_turns")
+def test_what_is_not_there_is_told(world: World) -> None:
+    missing = world.run("history", "export", "1", "7", "9", "-o", "x.md")
+    assert missing.returncode == 2
+    assert b"error: no turn 7, 9 in the history\nhint: " in missing.stderr
+    assert not (world.folder / "x.md").exists()
+    nothing = world.run("history", "export")
+    assert nothing.returncode == 2
+    assert nothing.stderr.startswith(b"error: which turns are to be exported?\nhint: ")
+    none = world.run("history", "export", "--model", "nobody", "-o", "x.md")
+    assert (none.returncode, none.stdout, none.stderr) == (0, b"", b"no such turns\n")
+    assert not (world.folder / "x.md").exists()
+    unknown = world.run("history", "export", "1", "--format", "pdf")
+    assert unknown.returncode == 2
+    assert b"must be md or html or json or cast or svg" in unknown.stderr
+
+
+@pytest.mark.usefixtures("two_turns")
+def test_a_file_is_replaced_whole_or_not_at_all(world: World) -> None:
+    out = world.folder / "out.md"
+    out.write_text("before", encoding="utf-8")
+    out.chmod(0o640)
+    assert world.run("history", "export", "1", "-o", "out.md").returncode == 0
+    assert out.read_text(encoding="utf-8").startswith("# one")
+    assert stat.S_IMODE(out.stat().st_mode) == 0o640
+    assert [path.name for path in world.folder.iterdir()] == ["out.md"]
+    for wrong in ("no/such/folder.md", "."):
+        done = world.run("history", "export", "1", "-o", wrong)
+        assert done.returncode == 2
+        assert b"cannot be written: " in done.stderr
+        assert b"\nhint: " in done.stderr
+    assert world.run("history", "export", "1", "-o", "/dev/stdout").stdout.startswith(b"# one")
+
+
+@pytest.mark.usefixtures("two_turns")
+def test_another_history_takes_them_in(world: World, tmp_path: Path) -> None:
+    other = {"XDG_STATE_HOME": str(tmp_path / "other")}
+    assert world.run("history", "export", "--all", "-o", "all.json").returncode == 0
+    done = world.run("history", "import", "all.json", env=other)
+    assert (done.returncode, done.stdout) == (0, b"2 turns imported (turns 1 to 2)\n")
+    assert world.run("history", "export", "--all", "--json", env=other).stdout == (world.folder / "all.json").read_bytes()
+    again = world.run("history", "import", "all.json", env=other)
+    assert again.stdout == b"0 turns imported, 2 there already\n"
+    lines = world.run("history", "show", "1", "--json").stdout + world.run("history", "show", "2", "--json").stdout
+    piped = world.run("history", "import", "--json", "-", stdin=lines, env={"XDG_STATE_HOME": str(tmp_path / "third")})
+    assert json.loads(piped.stdout) == {"imported": 2, "present": 0, "numbers": [1, 2]}
+    assert world.run("history", "replay", "1", env=other).stdout == b"First **answer**.\n"
+
+
+def test_what_cannot_be_imported_leaves_the_history_as_it_is(world: World) -> None:
+    (world.folder / "odd.json").write_text('{"text": 1}', encoding="utf-8")
+    (world.folder / "binary").write_bytes(b"\xff\xfe\x00")
+    for name, told in (("odd.json", b"has no messages"), ("binary", b"is not UTF-8"), ("nothing", b"cannot be read")):
+        done = world.run("history", "import", name)
+        assert done.returncode == 2
+        assert told in done.stderr
+        assert b"\nhint: " in done.stderr
+    assert not world.state.exists()
+
+
+def test_on_a_terminal_nothing_of_a_server_gets_through(world: World, ask: Ask, server: Server) -> None:
+    server.play(answer(["a\x1b]0;title\x07\u009b2Jb"]))
+    assert ask("hi").returncode == 0
+    for form in FIRST_WORDS:
+        screen = world.screen("history", "export", "1", "--format", form)
+        assert screen.wait_for_exit() == 0
+        assert b"\x1b]" not in screen.raw
+        assert b"\xc2\x9b" not in screen.raw
