@@ -35,11 +35,12 @@ ONE_IMPORTER = {
     "sqlite3": "history",
     "dotenv": "settings.py",
     "platformdirs": "folders.py",
+    "plotext": "history_command/stats/plot.py",
     "pygments": "core/markdown/lexing.py",
     "wcwidth": "core/markdown/widths.py",
 }
 #: Libraries that none of the program's imports may bring in before they are needed.
-INSIDE_A_FUNCTION = {"openai", "xllamacpp", "dotenv", "platformdirs", "pygments"}
+INSIDE_A_FUNCTION = {"openai", "xllamacpp", "dotenv", "platformdirs", "plotext", "pygments"}
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 

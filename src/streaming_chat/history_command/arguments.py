@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from streaming_chat.core.errors import UsageError
@@ -37,6 +38,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     replay.add_argument("number", type=_type(one_or_more), metavar="N", help="its number")
     replay.add_argument("--speed", type=_type(speed), default=1.0, metavar="X", help="so many times as fast (default: 1)")
     replay.add_argument("--max-pause", type=_type(seconds), metavar="S", help="no pause longer than so many seconds")
+    stats = _action(actions, "stats", "how many, how they ended, tokens and times for each model and endpoint")
+    stats.add_argument("--plot", action="store_true", help="draw how the times are distributed, too")
+    page = "write a page with pictures instead; a file that is there is replaced"
+    stats.add_argument("--html", type=Path, metavar="FILE", help=page)
     delete = _action(actions, "delete", "remove turns for good")
     delete.add_argument("numbers", nargs="*", type=_type(one_or_more), metavar="N", help="their numbers")
     delete.add_argument("--all", action="store_true", help="all turns")
@@ -45,7 +50,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     for action in (listing, search):
         limit = f"how many (default: {LIMIT})"
         action.add_argument("--limit", type=_type(one_or_more), default=LIMIT, metavar="N", help=limit)
-    for action in (listing, search, delete):
+    for action in (listing, search, stats, delete):
         _add_selection(action)
     for action in actions.choices.values():
         action.add_argument("--json", action="store_true", help="JSON, one object a line, times in seconds")

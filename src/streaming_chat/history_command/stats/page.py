@@ -1,0 +1,145 @@
+"""The statistics as one HTML page that needs nothing else: no script, no font, no request; its policy forbids them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from hashlib import sha256
+
+from streaming_chat.history.statistics import TOKENS, Distribution, Figures, Group, Statistics
+from streaming_chat.history.timeline import Timeline
+from streaming_chat.history_command.stats import pictures, words
+from streaming_chat.history_command.stats.markup import Markup, element, joined
+from streaming_chat.history_command.stats.scale import Scale
+from streaming_chat.history_command.stats.style import STYLE
+
+#: Periods that the time is cut into, at most: bars on a phone are then three pixels wide.
+_PERIODS = 90
+_TITLE = "streaming-chat: statistics"
+
+
+def page(statistics: Statistics, currency: str) -> str:
+    """The whole page. The same figures give the same page."""
+    body = joined(_sections(statistics, currency) if statistics.groups else _nothing())
+    return f"<!doctype html>\n{element('html', {'lang': 'en'}, _head(), element('body', {}, body))}\n"
+
+
+def _head() -> Markup:
+    # The style is allowed by its hash, so no attribute and no text that got into the page could bring another one.
+    style_hash = b64encode(sha256(STYLE.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{style_hash}'; base-uri 'none'; form-action 'none'"
+    metas = (
+        {"charset": "utf-8"},
+        {"http-equiv": "Content-Security-Policy", "content": policy},
+        {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+        {"name": "color-scheme", "content": "light dark"},
+        {"name": "referrer", "content": "no-referrer"},
+    )
+    elements = [element("meta", dict(meta)) for meta in metas]
+    elements += [element("title", {}, _TITLE), element("style", {}, Markup(STYLE))]
+    return element("head", {}, joined(elements))
+
+
+def _nothing() -> Iterator[Markup]:
+    yield element("h1", {}, _TITLE)
+    yield element("p", {}, "No such turns.")
+
+
+def _sections(statistics: Statistics, currency: str) -> Iterator[Markup]:
+    figures = statistics.figures
+    timeline = Timeline(figures.moments, _PERIODS)
+    facts = [words.counted(figures.turns), words.days(timeline.periods(figures.moments))]
+    if figures.cost is not None:
+        facts.append(words.cost(figures.cost, figures.turns, currency))
+    yield element("h1", {}, _TITLE)
+    yield element("p", {"class": "soft"}, " · ".join(facts))
+    yield _turns(figures, timeline)
+    yield element("h2", {}, "Seconds")
+    yield _times(statistics)
+    yield element("h2", {}, "Turns and tokens")
+    yield _counts(statistics, currency)
+    yield from _distributions(statistics, "first_token", "First token")
+    yield from _distributions(statistics, "total", "Total, of complete turns")
+    yield element("h2", {}, "Over time")
+    for group in statistics.groups:
+        yield _heading(group)
+        yield _turns(group.figures, timeline)
+        yield from _first_tokens(group.figures, timeline)
+
+
+def _turns(figures: Figures, timeline: Timeline) -> Markup:
+    periods = timeline.periods(figures.moments)
+    most = max(period.turns for period in periods)
+    caption = element("figcaption", {}, f"turns over time; most {most:,} in {timeline.length}")
+    return element("figure", {}, caption, pictures.turns_over_time(periods))
+
+
+def _first_tokens(figures: Figures, timeline: Timeline) -> Iterator[Markup]:
+    periods = timeline.periods(figures.moments)
+    known = [period.first_token for period in periods if period.first_token is not None]
+    if known:
+        text = f"first token over time, p50 of {timeline.length}; most {max(known):.3f} s"
+        yield element("figure", {}, element("figcaption", {}, text), pictures.first_token_over_time(periods))
+
+
+def _distributions(statistics: Statistics, kind: str, title: str) -> Iterator[Markup]:
+    known: list[tuple[Group, Distribution]] = [
+        (group, found) for group in statistics.groups if (found := getattr(group.figures, kind)) is not None
+    ]
+    if not known:
+        return
+    scale = Scale(value for _, found in known for value in found.values)
+    yield element("h2", {}, title)
+    yield element("p", {"class": "soft"}, "The line is p50, the dashed ones are p95 and p99. The axis is logarithmic.")
+    for group, found in known:
+        yield _heading(group)
+        yield element("figure", {}, pictures.distribution(found, scale))
+
+
+def _times(statistics: Statistics) -> Markup:
+    kinds = (("first_token", "first token"), ("total", "total"))
+    over = [element("th", {"colspan": 4, "scope": "colgroup"}, title) for _, title in kinds]
+    heads = [element("th", {"scope": "col"}, name) for _ in kinds for name in ("turns", "p50", "p95", "p99")]
+    rows = []
+    for group in statistics.groups:
+        cells = [_name(group)]
+        for kind, title in kinds:
+            found = getattr(group.figures, kind)
+            cells.append(_cell(f"{title}: turns", words.ABSENT if found is None else f"{len(found.values):,}"))
+            cells += [_cell(f"p{percent}", words.seconds(found, percent)) for percent in (50, 95, 99)]
+        rows.append(element("tr", {}, *cells))
+    corner = element("th", {"rowspan": 2, "scope": "col"}, "model, endpoint")
+    head = element("thead", {}, element("tr", {}, corner, *over), element("tr", {}, *heads))
+    return element("table", {}, head, element("tbody", {}, joined(rows)))
+
+
+def _counts(statistics: Statistics, currency: str) -> Markup:
+    has_cost = statistics.figures.cost is not None
+    labels = ["outcomes", *(kind.removesuffix("_tokens") for kind in TOKENS), "tokens/s p50", *["cost"] * has_cost]
+    rows = []
+    for group in statistics.groups:
+        figures, turns = group.figures, group.figures.turns
+        facts = [
+            " · ".join(words.outcomes(figures)),
+            *(words.tokens(figures.tokens[kind], turns) for kind in TOKENS),
+            words.rate(figures.tokens_per_second, turns),
+            *[words.cost(figures.cost, turns, currency)] * has_cost,
+        ]
+        cells = [_cell(label, fact, wide=True) for label, fact in zip(labels, facts, strict=True)]
+        rows.append(element("tr", {}, _name(group), *cells))
+    heads = [element("th", {"scope": "col"}, label) for label in ("model, endpoint", *labels)]
+    head = element("thead", {}, element("tr", {}, *heads))
+    return element("table", {}, head, element("tbody", {}, joined(rows)))
+
+
+def _cell(label: str, text: str, *, wide: bool = False) -> Markup:
+    # On a phone a cell bears the label of its column.
+    return element("td", {"data-label": label, **({"class": "wide"} if wide else {})}, text)
+
+
+def _name(group: Group) -> Markup:
+    return element("th", {"scope": "row"}, group.model, element("span", {"class": "endpoint"}, group.endpoint))
+
+
+def _heading(group: Group) -> Markup:
+    return element("h3", {}, group.model, element("span", {"class": "endpoint"}, group.endpoint))
