@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 from streaming_chat.history.statistics import TOKENS, Distribution, Figures, Group, Statistics
@@ -54,10 +54,12 @@ def _sections(statistics: Statistics, currency: str) -> Iterator[Markup]:
     yield element("h1", {}, _TITLE)
     yield element("p", {"class": "soft"}, " · ".join(facts))
     yield _turns(figures, timeline)
+    yield element("h2", {}, "Turns")
+    yield _outcomes(statistics)
     yield element("h2", {}, "Seconds")
     yield _times(statistics)
-    yield element("h2", {}, "Turns and tokens")
-    yield _counts(statistics, currency)
+    yield element("h2", {}, "Tokens")
+    yield _tokens(statistics, currency)
     yield from _distributions(statistics, "first_token", "First token")
     yield from _distributions(statistics, "total", "Total, of complete turns")
     yield element("h2", {}, "Over time")
@@ -105,36 +107,63 @@ def _times(statistics: Statistics) -> Markup:
         cells = [_name(group)]
         for kind, title in kinds:
             found = getattr(group.figures, kind)
-            cells.append(_cell(f"{title}: turns", words.ABSENT if found is None else f"{len(found.values):,}"))
+            cells.append(_cell(title, words.ABSENT if found is None else f"{len(found.values):,}", "turns"))
             cells += [_cell(f"p{percent}", words.seconds(found, percent)) for percent in (50, 95, 99)]
         rows.append(element("tr", {}, *cells))
     corner = element("th", {"rowspan": 2, "scope": "col"}, "model, endpoint")
     head = element("thead", {}, element("tr", {}, corner, *over), element("tr", {}, *heads))
-    return element("table", {}, head, element("tbody", {}, joined(rows)))
+    return _whole_table(head, rows)
 
 
-def _counts(statistics: Statistics, currency: str) -> Markup:
+def _outcomes(statistics: Statistics) -> Markup:
+    rows = []
+    for group in statistics.groups:
+        outcomes = [element("span", {"class": "whole"}, outcome) for outcome in words.outcomes(group.figures)]
+        count = _cell("turns", f"{group.figures.turns:,}", "wide")
+        rows.append([_name(group), count, _cell("outcomes", Markup(" · ".join(outcomes)), "wide words")])
+    return _table(("turns", "outcomes"), rows)
+
+
+def _tokens(statistics: Statistics, currency: str) -> Markup:
     has_cost = statistics.figures.cost is not None
-    labels = ["outcomes", *(kind.removesuffix("_tokens") for kind in TOKENS), "tokens/s p50", *["cost"] * has_cost]
+    labels = [*(kind.removesuffix("_tokens") for kind in TOKENS), "tokens/s p50", *["cost"] * has_cost]
     rows = []
     for group in statistics.groups:
         figures, turns = group.figures, group.figures.turns
         facts = [
-            " · ".join(words.outcomes(figures)),
             *(words.tokens(figures.tokens[kind], turns) for kind in TOKENS),
             words.rate(figures.tokens_per_second, turns),
             *[words.cost(figures.cost, turns, currency)] * has_cost,
         ]
-        cells = [_cell(label, fact, wide=True) for label, fact in zip(labels, facts, strict=True)]
-        rows.append(element("tr", {}, _name(group), *cells))
-    heads = [element("th", {"scope": "col"}, label) for label in ("model, endpoint", *labels)]
+        cells = [_cell(label, _parted(fact), "wide") for label, fact in zip(labels, facts, strict=True)]
+        rows.append([_name(group), *cells])
+    return _table(labels, rows)
+
+
+def _table(labels: Sequence[str], rows: Sequence[Sequence[Markup]]) -> Markup:
+    classes = {"outcomes": {"class": "words"}}
+    heads = [element("th", {"scope": "col", **classes.get(label, {})}, label) for label in ("model, endpoint", *labels)]
     head = element("thead", {}, element("tr", {}, *heads))
-    return element("table", {}, head, element("tbody", {}, joined(rows)))
+    return _whole_table(head, [element("tr", {}, *row) for row in rows])
 
 
-def _cell(label: str, text: str, *, wide: bool = False) -> Markup:
+def _whole_table(head: Markup, rows: Sequence[Markup]) -> Markup:
+    # Should figures be so long that they do not fit, the table is moved sideways, not the page.
+    return element("div", {"class": "table"}, element("table", {}, head, element("tbody", {}, joined(rows))))
+
+
+def _parted(text: str) -> Markup:
+    """`12,345 (38 of 40 turns)` in two parts, so that a line breaks between them."""
+    figure, bracket, rest = text.partition(" (")
+    parts = [element("span", {"class": "whole"}, figure)]
+    if bracket:
+        parts.append(element("span", {"class": "soft"}, f"({rest}"))
+    return Markup(" ".join(parts))
+
+
+def _cell(label: str, text: str, kind: str = "figure") -> Markup:
     # On a phone a cell bears the label of its column.
-    return element("td", {"data-label": label, **({"class": "wide"} if wide else {})}, text)
+    return element("td", {"class": kind, "data-label": label}, text)
 
 
 def _name(group: Group) -> Markup:
