@@ -25,7 +25,9 @@ def replace_file(path: Path, text: str) -> None:
             target.write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) else None
-        raise UsageError(f"{path} cannot be written: {reason or error}", "name a file in a folder of yours") from error
+        raise UsageError(
+            f"{path} cannot be written: {reason or error}", "name a file in a folder that you may write to"
+        ) from error
 
 
 def _replace(target: Path, text: str, mode: int | None) -> None:

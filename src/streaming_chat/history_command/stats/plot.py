@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from streaming_chat.core.errors import UsageError
-from streaming_chat.history.statistics import Group, Statistics
+from streaming_chat.history.statistics import Distribution, Group, Statistics
 from streaming_chat.history_command.lines import cell
 from streaming_chat.history_command.stats import words
 from streaming_chat.history_command.stats.scale import Scale, short
@@ -31,41 +31,41 @@ def plots(statistics: Statistics, columns: int | None, *, color: bool) -> Iterat
     plotext = _plotext()
     width = max(_NARROWEST, columns or PIPE_COLUMNS)
     for kind, title in (("first_token", "first token"), ("total", "total, of complete turns")):
-        groups = [group for group in statistics.groups if getattr(group.figures, kind) is not None]
-        if not groups:
+        measured: list[tuple[int, Group, Distribution]] = [
+            (number, group, found)
+            for number, group in enumerate(statistics.groups, 1)
+            if (found := getattr(group.figures, kind)) is not None
+        ]
+        if not measured:
             continue
-        scale = Scale(value for group in groups for value in getattr(group.figures, kind).values)
-        for group in groups:
-            distribution = getattr(group.figures, kind)
-            head = f"{title} · {_number(statistics.groups, group)} {words.name(group)}"
+        scale = Scale(value for _, _, found in measured for value in found.values)
+        # As wide for all, so that their axes stand below one another.
+        label = max(len(str(len(found.values))) for _, _, found in measured)
+        for number, group, found in measured:
             yield ""
-            yield cell(head, columns)
-            yield from _histogram(plotext, distribution.values, scale, width, color=color)
+            yield cell(f"{title} · {number} {words.name(group)}", columns)
+            yield from _histogram(plotext, found.values, scale, width, label, color=color)
         yield "seconds, on a logarithmic axis; turns upwards"[:width]
 
 
-def _histogram(plotext: Any, values: Sequence[float], scale: Scale, width: int, *, color: bool) -> list[str]:
-    # The labels of the turns are as wide as the widest number; a bin for each column that is left.
-    most = len(values)
-    bins = (width - _FRAME - len(str(most))) // _BAR
-    counts = scale.counts(values, bins)
-    marks = scale.marks(max(1, bins * _BAR // _MARK_COLUMNS))
+def _histogram(plotext: Any, values: Sequence[float], scale: Scale, width: int, label: int, *, color: bool) -> list[str]:
+    columns = (width - _FRAME - label) // _BAR * _BAR
+    counts = scale.counts(values, columns // _BAR)
+    filled = [(place, counts[place // _BAR]) for place in range(columns) if counts[place // _BAR]]
+    marks = scale.marks(max(1, columns // _MARK_COLUMNS))
     plotext.clear_figure()
     # Without that, a plot is never wider than what plotext takes for the terminal: on a pipe there is none.
     plotext.limit_size(False, False)
-    plotext.plotsize(width, _ROWS)
+    plotext.plotsize(columns + _FRAME + label, _ROWS)
     plotext.theme("clear")
-    plotext.bar(list(range(bins)), counts, width=1, color="cyan")
-    plotext.xlim(0, bins - 1)
-    plotext.xticks([scale.place(mark) * (bins - 1) for mark in marks], [short(mark) for mark in marks])
+    # Filled points, one a column: the bars of `bar` are rounded apart, so that their feet are narrower than their heads.
+    plotext.scatter(*zip(*filled, strict=True), marker="█", fillx=True, color="cyan")
+    plotext.xlim(0, columns - 1)
+    plotext.xticks([scale.place(mark) * (columns - 1) for mark in marks], [short(mark) for mark in marks])
     plotext.ylim(0, max(counts))
-    plotext.yticks([0, max(counts)], ["0", str(max(counts))])
+    plotext.yticks([0, max(counts)], ["0".rjust(label), str(max(counts)).rjust(label)])
     drawn: str = plotext.build()
     return (drawn if color else plotext.uncolorize(drawn)).splitlines()
-
-
-def _number(groups: Sequence[Group], group: Group) -> int:
-    return 1 + next(place for place, one in enumerate(groups) if one is group)
 
 
 def _plotext() -> Any:

@@ -87,7 +87,7 @@ def _cells(row: list[str], widths: list[int]) -> str:
 def _facts(figures: Figures, width: int, currency: str) -> Iterator[str]:
     turns = figures.turns
     sums = {kind: words.tokens(figures.tokens[kind], turns) for kind in TOKENS}
-    yield from _labelled("turns", [words.counted(turns), *words.outcomes(figures)], width)
+    yield from _labelled("turns", [f"{turns:,} in all", *words.outcomes(figures)], width)
     reported = any(figures.tokens.values())
     each = [f"{kind.removesuffix('_tokens')} {shown}" for kind, shown in sums.items()]
     yield from _labelled("tokens", each if reported else [words.ABSENT], width)
