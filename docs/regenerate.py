@@ -71,7 +71,7 @@ def _main_help() -> str:
 
 
 def _history_help() -> str:
-    actions = ((), ("list",), ("search",), ("show",), ("replay",), ("delete",))
+    actions = ((), ("list",), ("search",), ("show",), ("replay",), ("stats",), ("delete",))
     return _block("\n".join(laid_out(help_text("history", *action)) for action in actions))
 
 

@@ -36,12 +36,13 @@ ONE_IMPORTER = {
     "sqlite3": "history",
     "dotenv": "settings.py",
     "platformdirs": "folders.py",
+    "plotext": "history_command/stats/plot.py",
     "pygments": "core/markdown/lexing.py",
     "markdown_it": "transcripts/markup.py",
     "wcwidth": "core/markdown/widths.py",
 }
 #: Libraries that none of the program's imports may bring in before they are needed.
-INSIDE_A_FUNCTION = {"openai", "xllamacpp", "dotenv", "platformdirs", "pygments", "markdown_it"}
+INSIDE_A_FUNCTION = {"openai", "xllamacpp", "dotenv", "platformdirs", "plotext", "pygments", "markdown_it"}
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 

@@ -39,13 +39,16 @@ UPDATE_TURN = """
     WHERE id = :id
 """
 DELETE_PIECES = "DELETE FROM pieces WHERE turn_id = ?"
-_SUMMARY = """
+_FIGURES = """
     id, session, started_at, endpoint, model, served_model, request_id, outcome, finish_reason,
     prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens,
-    headers, first_token, first_reasoning, total, gap_p50, gap_p95, gap_max, tokens_per_second, attempts, turns.prompt
+    headers, first_token, first_reasoning, total, gap_p50, gap_p95, gap_max, tokens_per_second, attempts
 """
+_SUMMARY = f"{_FIGURES}, turns.prompt"
 #: With the conditions of a `Selection`; then its values, and the limit.
 SELECT_SUMMARIES = f"SELECT {_SUMMARY} FROM turns WHERE {{}} ORDER BY id DESC LIMIT ?"  # noqa: S608 # a constant
+#: Likewise without the prompts, each of which may be a whole file: with its values, and no limit.
+SELECT_FIGURES = f"SELECT {_FIGURES}, '' AS prompt FROM turns WHERE {{}} ORDER BY id"  # noqa: S608 # a constant
 #: Likewise, with what is asked of the index before the other values: where the words stand, between MARKS.
 SELECT_FOUND = f"""
     SELECT {_SUMMARY}, snippet(words, -1, char(1), char(2), '…', 16) AS found

@@ -1,4 +1,4 @@
-"""`streaming-chat history`: list, search, show, replay, export, import and delete what was kept.
+"""`streaming-chat history`: list, search, show, replay, export, import, add up and delete what was kept.
 
 On a terminal every text out of the history is sanitised, because a server wrote it. Into a pipe it goes as it is
 stored, except that what belongs on one line is folded to one line.
@@ -13,17 +13,21 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from streaming_chat.core.errors import ExitStatus, UsageError
+from streaming_chat.core.prices import Prices
 from streaming_chat.core.sanitize import sanitize, sanitize_json
 from streaming_chat.history import MARKS, FoundTurn, History, Selection, StoredTurn, TurnSummary
 from streaming_chat.history_command.arguments import parse, selection_of
+from streaming_chat.history_command.lines import one_line
 from streaming_chat.history_command.listing import found_lines, table
+from streaming_chat.history_command.new_file import replace_file
 from streaming_chat.history_command.page import page
 from streaming_chat.transcripts import FORMATS, written
-from streaming_chat.transcripts.document import write_document
 from streaming_chat.transcripts.turns_json import as_object
+
+NO_PRICES: Final = Prices({})
 
 
 class Writable(Protocol):
@@ -41,17 +45,19 @@ def history_command(
     terminal: bool,
     color: bool = False,
     play: Callable[[StoredTurn, argparse.Namespace], int] | None = None,
+    prices: Prices = NO_PRICES,
 ) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
-    `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again. Raises ChatError
-    when the arguments are wrong, when there is no such turn, and when the file cannot be read. `--help` leaves by
+    `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again; `prices`
+    are what the costs in `stats` are reckoned by. Raises ChatError when the arguments are wrong, when there is no such turn,
+    when the history cannot be read, and when a page cannot be written. `--help` leaves by
     SystemExit(0).
     """
     options = parse(arguments)
     # Reading has nothing to notice: what fails is raised.
     with closing(History(path, notice=lambda _: None)) as history:
-        command = _Command(history, options, terminal=terminal, color=color)
+        command = _Command(history, options, prices, terminal=terminal, color=color)
         if options.action == "replay" and play is not None:
             return play(command.turn(), options)
         lines: list[str] = getattr(command, f"do_{options.action}")()
@@ -62,9 +68,12 @@ def history_command(
 class _Command:
     """One call; a method for each action, which returns lines."""
 
-    def __init__(self, history: History, options: argparse.Namespace, *, terminal: bool, color: bool) -> None:
+    def __init__(
+        self, history: History, options: argparse.Namespace, prices: Prices, *, terminal: bool, color: bool
+    ) -> None:
         self._history = history
         self._options = options
+        self._prices = prices
         self._terminal = terminal
         self._color = color
 
@@ -80,7 +89,7 @@ class _Command:
     def do_list(self) -> list[str]:
         """The last turns."""
         turns = self._history.turns(self._options.limit, selection_of(self._options))
-        return self._shown(turns, "the history is empty" if selection_of(self._options) == Selection() else "no such turns")
+        return self._shown(turns, self._nothing())
 
     def do_search(self) -> list[str]:
         """Those that hold some words."""
@@ -113,7 +122,7 @@ class _Command:
         document = written(turns, format)
         if path is None or str(path) == "-":
             return [(sanitize_json(document) if self._terminal and format == "json" else document).removesuffix("\n")]
-        write_document(document, path)
+        replace_file(path, document)
         return []
 
     def do_import(self) -> list[str]:
@@ -126,6 +135,18 @@ class _Command:
         present = f", {len(numbers) - len(new)} there already" if len(new) < len(numbers) else ""
         which = "" if not new else f" (turn {new[0]})" if len(new) == 1 else f" (turns {new[0]} to {new[-1]})"
         return [f"{len(new)} {'turn' if len(new) == 1 else 'turns'} imported{which}{present}"]
+
+    def do_stats(self) -> list[str]:
+        """What they add up to."""
+        from streaming_chat.history_command.stats import stats
+
+        turns = self._history.figures(selection_of(self._options))
+        lines = stats(turns, self._options, self._prices, columns=self._columns(), color=self._color)
+        if not turns:
+            sys.stderr.write(f"{self._nothing()}\n")
+        if self._options.html is not None:
+            sys.stderr.write(sanitize(f"the page is in {one_line(str(self._options.html))}") + "\n")
+        return lines
 
     def do_delete(self) -> list[str]:
         """Remove turns for good."""
@@ -143,6 +164,12 @@ class _Command:
         """Where it is kept."""
         return [json.dumps({"path": str(self._history.path)}) if self._options.json else str(self._history.path)]
 
+    def _nothing(self) -> str:
+        return "the history is empty" if selection_of(self._options) == Selection() else "no such turns"
+
+    def _columns(self) -> int | None:
+        return shutil.get_terminal_size().columns if self._terminal else None
+
     def _told(self, deleted: int) -> list[str]:
         if self._options.json:
             return [json.dumps({"deleted": deleted})]
@@ -154,7 +181,7 @@ class _Command:
             sys.stderr.write(f"{nothing}\n")
         if self._options.json:
             return [self._as_json(turn) for turn in turns]
-        columns = shutil.get_terminal_size().columns if self._terminal else None
+        columns = self._columns()
         found = [turn for turn in turns if isinstance(turn, FoundTurn)]
         return found_lines(found, columns, color=self._color) if found else table(turns, columns)
 

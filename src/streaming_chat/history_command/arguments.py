@@ -51,6 +51,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     export.add_argument("-o", "--output", type=_type(file_path), metavar="FILE", help="where to (default: standard output)")
     imported = _action(actions, "import", "take in turns that `export --format json` or `show --json` wrote")
     imported.add_argument("files", nargs="+", type=_type(file_path), metavar="FILE", help="the files; - is standard input")
+    stats = _action(actions, "stats", "how many, how they ended, tokens and times for each model and endpoint")
+    stats.add_argument("--plot", action="store_true", help="draw how the times are distributed, too")
+    page = "write a page with pictures instead; a file that is there is replaced"
+    stats.add_argument("--html", type=_type(file_path), metavar="FILE", help=page)
     delete = _action(actions, "delete", "remove turns for good")
     delete.add_argument("numbers", nargs="*", type=_type(one_or_more), metavar="N", help="their numbers")
     delete.add_argument("--all", action="store_true", help="all turns")
@@ -59,7 +63,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     for action in (listing, search):
         limit = f"how many (default: {LIMIT})"
         action.add_argument("--limit", type=_type(one_or_more), default=LIMIT, metavar="N", help=limit)
-    for action in (listing, search, export, delete):
+    for action in (listing, search, export, stats, delete):
         _add_selection(action)
     for name, action in actions.choices.items():
         if name == "export":

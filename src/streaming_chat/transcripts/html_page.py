@@ -7,8 +7,6 @@ from anywhere else.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -20,6 +18,7 @@ from streaming_chat.core.sanitize import Sanitizer, sanitize
 from streaming_chat.history import StoredTurn
 from streaming_chat.transcripts.facts import answers, end, facts, heading, speaker, title, with_new_messages
 from streaming_chat.transcripts.markup import html_of
+from streaming_chat.transcripts.policy import policy
 
 #: The kinds of text that are played again, by the numbers that replay.js knows them by.
 _PLAYED = ("text", "reasoning", "refusal")
@@ -50,16 +49,6 @@ def html_page(turns: Sequence[StoredTurn]) -> str:
 </body>
 </html>
 """
-
-
-def policy(style: str, *scripts: str) -> str:
-    """A Content-Security-Policy (Level 3) that allows this one style and these scripts, by hash, and nothing else."""
-    allowed = " ".join(_hash(script) for script in scripts) or "'none'"
-    return f"default-src 'none'; style-src {_hash(style)}; script-src {allowed}; base-uri 'none'; form-action 'none'"
-
-
-def _hash(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def _part(name: str) -> str:

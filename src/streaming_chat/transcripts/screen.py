@@ -43,8 +43,8 @@ class Screen:
                 # Up to the last column; what is passed over stays as it is.
                 self._x = min(self._x + _TAB - self._x % _TAB, self._columns - 1)
             else:
-                for cluster in words if words.isascii() else clusters(words):
-                    self._draw(cluster)
+                for char in words:
+                    self._draw(char)
 
     def _obey(self, parameters: str, final: str) -> None:
         if final == "m":
@@ -55,31 +55,36 @@ class Screen:
         elif final == "D":
             self._x = max(0, min(self._x, self._columns - 1) - int(parameters or 1))
 
-    def _draw(self, cluster: str) -> None:
-        row = self.rows[-1]
-        if not cluster.isascii() and self._x and self._joins(cluster):
+    def _draw(self, char: str) -> None:
+        self._fill_up()
+        if not char.isascii() and self._x and self._joins(char):
             return
-        width = aligned_columns(cluster)
+        width = aligned_columns(char)
+        if not width:
+            return  # Nothing is there that it could belong to.
         if self._x + width > self._columns:
             self._next_row()
-            row = self.rows[-1]
-        while len(row) < self._x:
-            row.append(Cell(" ", ()))
-        row[self._x : self._x + width] = [Cell(cluster, self._style), *[Cell("", self._style)] * (width - 1)]
+        self.rows[-1][self._x : self._x + width] = [Cell(char, self._style), *[Cell("", self._style)] * (width - 1)]
         self._x += width
 
-    def _joins(self, cluster: str) -> bool:
-        """Draw `cluster` into the cell before the cursor, if it goes on with what stands there; whether it does."""
+    def _fill_up(self) -> None:
+        """A tab has gone over columns in which nothing stood."""
+        row = self.rows[-1]
+        while len(row) < self._x:
+            row.append(Cell(" ", ()))
+
+    def _joins(self, char: str) -> bool:
+        """Draw `char` into the cell before the cursor, if it belongs to what stands there; whether it does."""
         row = self.rows[-1]
         place = self._x - 1
         while place and not row[place].text:
             place -= 1
-        joined = row[place].text + cluster
-        if joined.isspace() or not row[place].text or len(list(clusters(joined))) > 1:
+        joined = row[place].text + char
+        if row[place].text.isspace() or len(list(clusters(joined))) > 1:
             return False
         row[place] = row[place]._replace(text=joined)
         width = aligned_columns(joined)
-        if place + width > self._x and place + width <= self._columns:
+        if self._x < place + width <= self._columns:
             row[self._x : place + width] = [Cell("", row[place].style)] * (place + width - self._x)
             self._x = place + width
         return True
