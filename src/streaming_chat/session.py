@@ -175,7 +175,9 @@ class Session:
             temperature=settings.temperature,
             top_p=settings.top_p,
             max_tokens=settings.max_tokens,
-            extra=settings.param,
+            # `stream_options=null` is the way to ask for no token counts: a server may refuse the field without naming it.
+            extra={name: value for name, value in settings.param.items() if (name, value) != ("stream_options", None)},
+            include_usage="stream_options" not in settings.param,
         )
         return adapt(request, self.adaptations.known(settings.model))
 
