@@ -14,7 +14,20 @@ from server import Server
 
 #: Of this package, what arguments, settings and errors need.
 BASE = {
-    *("adaptations", "cli", "config_command", "folders", "notices", "settings", "signals", "terminal", "values", "core"),
+    *(
+        "adaptations",
+        "cli",
+        "config_command",
+        "folders",
+        "notices",
+        "price_list",
+        "settings",
+        "signals",
+        "spelling",
+        "terminal",
+        "values",
+        "core",
+    ),
 }
 ASKING = BASE | {"providers", "renderers", "session", "session_log", "turn"}
 #: The SDK's client, without the types of the endpoints.

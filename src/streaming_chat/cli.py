@@ -18,8 +18,9 @@ from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, 
 from streaming_chat.core.sanitize import sanitize, sanitize_json
 from streaming_chat.folders import config_folder, state_folder
 from streaming_chat.notices import Notices
-from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load, nearest
+from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load
 from streaming_chat.signals import end_on_termination, heeded_in_time, status_of_signal
+from streaming_chat.spelling import nearest
 from streaming_chat.terminal import Output, color_wanted
 from streaming_chat.values import file_path
 
@@ -80,6 +81,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("prompt", nargs="*", default=[], metavar="PROMPT", help="what to ask")
     options = parser.add_argument_group("options")
     for name, option in OPTIONS.items():
+        if not option.flags:
+            continue
         keywords: dict[str, Any] = {"dest": name, "help": _help(name)}
         if option.is_switch:
             keywords |= {"action": "store_const", "const": "1"}

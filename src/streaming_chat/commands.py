@@ -17,8 +17,9 @@ from streaming_chat.core.errors import UsageError
 from streaming_chat.editor import edit
 from streaming_chat.renderers.status import timing_lines
 from streaming_chat.session import Session
-from streaming_chat.settings import OPTIONS, nearest
+from streaming_chat.settings import OPTIONS
 from streaming_chat.signals import no_interrupt
+from streaming_chat.spelling import nearest
 
 
 class Leave(Exception):  # not an error: the user wants to go

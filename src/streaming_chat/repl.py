@@ -33,7 +33,10 @@ _AS_FOUND = b"\x1b[?2004l\x1b[?25h\r\n"
 _COMMAND = re.compile(r"/[^\s/]*(\s|$)")
 
 #: Settings that say how to run, not what to ask: the header leaves them to `/config`.
-_NOT_IN_HEADER = {"model", "base_url", "local", "local_model", "stateful", "continue_last", "resume"}
+_NOT_IN_HEADER = {"model", "base_url", "local", "local_model", "stateful", "continue_last", "resume"} | {
+    "currency",
+    "prices",
+}
 
 #: Seconds that the prompt may stand still for the names of models. What comes later is there for the next Tab.
 _LONGEST_COMPLETION = 1.0

@@ -20,8 +20,7 @@ class Message:
 class ChatRequest:
     """What is asked of a provider. None means: not set by the user, so not sent. `extra` is merged into the body.
 
-    With `include_usage` the server is asked to count tokens at the end of the stream (API reference, "Create chat completion",
-    `stream_options`).
+    With `include_usage` the server is asked to count tokens (API reference, "Create chat completion", `stream_options`).
     """
 
     model: str
