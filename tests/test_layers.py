@@ -18,7 +18,7 @@ LAYERS = (
     {"terminal"},
     {"settings", "notices", "turn", "line_reader", "adaptations"},
     {"renderers", "providers", "history", "local_server"},
-    {"session_log", "config_command", "history_command", "replay", "editor"},
+    {"session_log", "config_command", "history_command", "replay", "editor", "usage_lines"},
     {"session"},
     {"commands"},
     {"line_editor"},

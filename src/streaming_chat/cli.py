@@ -161,6 +161,7 @@ class _Program:
                 terminal=self._output.is_terminal,
                 color=self._output.has_color,
                 play=self._play,
+                prices=self._settings.prices,
             )
         handlers: dict[str, Callable[[], int]] = {"models": self._models, "config": self._config}
         if command not in handlers:

@@ -25,6 +25,7 @@ from streaming_chat.line_reader import LineCleared, LineReader
 from streaming_chat.renderers.live import prepare
 from streaming_chat.settings import OPTIONS, Settings
 from streaming_chat.signals import ended_at_once, interruptible, no_interrupt
+from streaming_chat.usage_lines import summary
 
 #: Bracketed paste off, the cursor shown, a new line: whatever the editor had got to.
 _AS_FOUND = b"\x1b[?2004l\x1b[?25h\r\n"
@@ -104,6 +105,15 @@ def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
     # Between two lines nothing may be hurt by a Ctrl-C more than was needed to end an answer, and keys wait for the prompt.
     with closing(reader), no_interrupt(), chat.session.keyboard.silent():
         _read_and_respond(chat, reader)
+    _sum_up(chat)
+
+
+def _sum_up(chat: Chat) -> None:
+    """What the session came to. Of a single turn, the latency line has told."""
+    session = chat.session
+    line = summary(session.usage_sums, session.settings.currency)
+    if line is not None and session.usage_sums.turns > 1 and not session.settings.json:
+        session.notices.line(line, style="dim")
 
 
 def _read_and_respond(chat: Chat, reader: Reader) -> None:

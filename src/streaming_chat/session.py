@@ -15,6 +15,7 @@ from streaming_chat.core.conversation import ChatRequest, Conversation, Exchange
 from streaming_chat.core.errors import ChatError, UsageError, is_too_long
 from streaming_chat.core.events import Outcome
 from streaming_chat.core.reply import Turn
+from streaming_chat.core.usage_sums import UsageSums
 from streaming_chat.history import History, StoredTurn
 from streaming_chat.notices import Notices
 from streaming_chat.renderers.ndjson import NDJSONRenderer
@@ -73,6 +74,7 @@ class Session:
         self.keyboard = Keyboard()
         self.last_turn: Turn | None = None
         self.last_prompt: str | None = None
+        self.usage_sums = UsageSums()
         self._history = history
         self._in_chat = in_chat
         self._model_is_fixed = model_is_fixed
@@ -119,7 +121,14 @@ class Session:
             self.notices.notice("this answer does not go along with the next message; /keep lets it")
         if turn.error is not None and self._makes_room(turn.error):
             return self.ask(prompt)
+        # What failed before the server began to answer has nothing to be counted.
+        if turn.timing.headers is not None:
+            self.usage_sums.add(turn.usage, self.cost(turn))
         return turn
+
+    def cost(self, turn: Turn) -> float | None:
+        """What a turn cost, where that can be told."""
+        return self.settings.prices.cost_of_turn(turn.request.model, turn.model, turn.usage)
 
     def set_stateful(self, *, stateful: bool) -> None:
         """Let earlier turns go along from now on, or not."""
@@ -186,7 +195,7 @@ class Session:
         answer: Renderer
         hints: list[Renderer] = []
         if settings.json:
-            answer = NDJSONRenderer(self.output)
+            answer = NDJSONRenderer(self.output, settings.prices)
         elif self.output.is_terminal:
             is_same = self.output.is_same_terminal(self.notices.output)
             if is_same and not settings.quiet and os.environ.get("TERM") != "dumb":
@@ -208,6 +217,7 @@ class Session:
                 latency=not settings.json,
                 # A terminal shows them as they come, and so does JSON.
                 calls_are_shown=settings.json or self.output.is_terminal,
+                prices=settings.prices,
             )
         )
         return renderers

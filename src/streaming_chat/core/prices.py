@@ -50,6 +50,11 @@ class Prices:
         cost = self.cost(requested, usage)
         return self.cost(served, usage) if cost is None and served is not None else cost
 
+    def shown_cost(self, requested: str, served: str | None, usage: Usage | None) -> str | None:
+        """The same in words."""
+        cost = self.cost_of_turn(requested, served, usage)
+        return None if cost is None else money(cost, self.currency)
+
     def _price(self, model: str) -> Price | None:
         if model in self.by_model:
             return self.by_model[model]
@@ -63,5 +68,5 @@ NO_PRICES: Final = Prices({})
 
 def money(amount: float, currency: str) -> str:
     """An amount with as many digits as it needs: `$0.0012`, `$3.40`, `0.50 EUR`."""
-    digits = f"{amount:.2f}" if amount >= 1 or amount == 0 else f"{amount:.2g}" if amount >= 0.001 else f"{amount:.6f}"
+    digits = f"{amount:.2f}" if amount >= 0.1 or amount == 0 else f"{amount:.2g}" if amount >= 0.001 else f"{amount:.6f}"
     return f"{digits} {currency}" if currency[:1].isalpha() else f"{currency}{digits}"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from streaming_chat.core.errors import ExitStatus, UsageError
+from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.core.sanitize import sanitize, sanitize_json
 from streaming_chat.history import MARKS, FoundTurn, History, Selection, StoredTurn, TurnSummary
 from streaming_chat.history_command.arguments import parse, selection_of
@@ -39,17 +40,18 @@ def history_command(
     terminal: bool,
     color: bool = False,
     play: Callable[[StoredTurn, argparse.Namespace], int] | None = None,
+    prices: Prices = NO_PRICES,
 ) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
-    `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again. Raises ChatError
-    when the arguments are wrong, when there is no such turn, and when the file cannot be read. `--help` leaves by
-    SystemExit(0).
+    `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again, and `prices` say
+    what one cost. Raises ChatError when the arguments are wrong, when there is no such turn, and when the file cannot be
+    read. `--help` leaves by SystemExit(0).
     """
     options = parse(arguments)
     # Reading has nothing to notice: what fails is raised.
     with closing(History(path, notice=lambda _: None)) as history:
-        command = _Command(history, options, terminal=terminal, color=color)
+        command = _Command(history, options, terminal=terminal, color=color, prices=prices)
         if options.action == "replay" and play is not None:
             return play(command.turn(), options)
         lines: list[str] = getattr(command, f"do_{options.action}")()
@@ -60,11 +62,14 @@ def history_command(
 class _Command:
     """One call; a method for each action, which returns lines."""
 
-    def __init__(self, history: History, options: argparse.Namespace, *, terminal: bool, color: bool) -> None:
+    def __init__(
+        self, history: History, options: argparse.Namespace, *, terminal: bool, color: bool, prices: Prices
+    ) -> None:
         self._history = history
         self._options = options
         self._terminal = terminal
         self._color = color
+        self._prices = prices
 
     def turn(self) -> StoredTurn:
         """The turn that is meant; UsageError when there is none of its number."""
@@ -90,7 +95,7 @@ class _Command:
         turn = self.turn()
         if self._options.json:
             return [self._as_json(turn)]
-        return [*page(turn, sanitize if self._terminal else str)]
+        return [*page(turn, sanitize if self._terminal else str, self._prices)]
 
     def do_delete(self) -> list[str]:
         """Remove turns for good."""
@@ -125,6 +130,7 @@ class _Command:
 
     def _as_json(self, turn: TurnSummary) -> str:
         fields = {**asdict(turn), "status": turn.status, "started_at": turn.started_at.isoformat()}
+        fields["cost"] = self._prices.cost_of_turn(turn.model, turn.served_model, turn.usage)
         if isinstance(turn, FoundTurn):
             fields["found"] = turn.found.replace(MARKS[0], "**").replace(MARKS[1], "**")
         line = json.dumps(fields, ensure_ascii=False)

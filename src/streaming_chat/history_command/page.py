@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
+from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.history import StoredTurn
 from streaming_chat.history_command.lines import local_time, one_line
 from streaming_chat.renderers.status import latency_line
@@ -13,7 +14,7 @@ from streaming_chat.renderers.status import latency_line
 _SPEAKERS = {"system": "System", "user": "You", "assistant": "Assistant"}
 
 
-def page(turn: StoredTurn, clean: Callable[[str], str]) -> Iterator[str]:
+def page(turn: StoredTurn, clean: Callable[[str], str], prices: Prices = NO_PRICES) -> Iterator[str]:
     """Header, messages, answer, end; each text out of the history has gone through `clean`."""
     yield one_line(clean(f"turn {turn.number} · {local_time(turn)} · {turn.model} · {turn.endpoint}"))
     if facts := " · ".join(_facts(turn)):
@@ -23,7 +24,8 @@ def page(turn: StoredTurn, clean: Callable[[str], str]) -> Iterator[str]:
         yield clean(f"{speaker}: {text}")
     yield ""
     if turn.timing is not None:
-        yield latency_line(turn.timing)
+        cost = prices.shown_cost(turn.model, turn.served_model, turn.usage)
+        yield one_line(clean(latency_line(turn.timing, cost)))
     yield one_line(clean(_end(turn)))
     if turn.error is not None:
         yield one_line(clean(f"error: {turn.error.message}"))
