@@ -417,3 +417,42 @@ def test_prices_have_no_flag_and_a_wrong_one_ends_the_program_with_status_2(worl
     done = world.run("hi")
     assert done.returncode == 2
     assert f"(from {world.config_file}, line 5)" in done.stderr.decode()
+
+
+def test_private_switches_off_what_keeps_something(layers):
+    settings = layers(toml="private = true\n")
+    assert (settings.no_history, settings.log_dir) == (True, None)
+    assert settings.origin("no_history") == f"private, from {layers.folder / 'config.toml'}, line 1"
+    assert layers.notices == []
+    # What was said anyway needs no words.
+    assert layers(flags={"private": "1", "no_history": "1"}).origin("no_history") == "--no-history"
+    assert layers.notices == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"flags": {"private": "1"}, "toml": "log_dir = 'logs'\n"},
+        {"flags": {"log_dir": "logs"}, "toml": "private = true\n"},
+        {"flags": {"log_dir": "logs"}, "environment": {"STREAMING_CHAT_PRIVATE": "1"}},
+    ],
+    ids=["a log in the file", "private in the file", "private in the environment"],
+)
+def test_private_wins_over_a_log_that_is_asked_for_elsewhere_and_says_so(layers, given):
+    settings = layers(**given)
+    asked, origin = (
+        ("--log-dir", settings.origin("private"))
+        if "log_dir" in given["flags"]
+        else (f"{layers.folder / 'config.toml'}, line 1", "--private")
+    )
+    assert settings.log_dir is None
+    assert layers.notices == [f"log_dir (from {asked}) is not heeded: the session is private (from {origin})"]
+
+
+def test_private_and_a_log_on_one_command_line_exclude_each_other(layers):
+    with pytest.raises(UsageError, match="--log-dir and --private exclude each other"):
+        layers(flags={"private": "1", "log_dir": "logs"})
+
+
+def test_the_environment_can_take_back_what_the_config_file_says(layers):
+    assert not layers(toml="private = true\n", environment={"STREAMING_CHAT_PRIVATE": "off"}).private

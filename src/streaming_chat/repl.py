@@ -34,9 +34,9 @@ _AS_FOUND = b"\x1b[?2004l\x1b[?25h\r\n"
 _COMMAND = re.compile(r"/[^\s/]*(\s|$)")
 
 #: Settings that say how to run, not what to ask: the header leaves them to `/config`.
-_NOT_IN_HEADER = {"model", "base_url", "local", "local_model", "stateful", "continue_last", "resume"} | {
-    "currency",
-    "prices",
+_NOT_IN_HEADER = {
+    *("model", "base_url", "local", "local_model", "stateful", "continue_last", "resume"),
+    *("currency", "prices", "private"),
 }
 
 #: Seconds that the prompt may stand still for the names of models. What comes later is there for the next Tab.
@@ -237,13 +237,17 @@ def header(settings: Settings, endpoint: str) -> list[str]:
     """What the chat says of itself when it opens, in lines."""
     lines = [f"streaming-chat {__version__} · {settings.model} · {endpoint}"]
     default = Settings()
+    # That a private chat has no history goes without saying.
+    hidden = _NOT_IN_HEADER | ({"no_history"} if settings.private else set())
     given = [
         f"{name} {shown(getattr(settings, name))}"
         for name in OPTIONS
-        if getattr(settings, name) != getattr(default, name) and name not in _NOT_IN_HEADER
+        if getattr(settings, name) != getattr(default, name) and name not in hidden
     ]
     if given:
         lines.append("settings: " + " · ".join(given))
+    if settings.private:
+        lines.append("private: nothing of this chat is kept")
     lines.append("stateful: earlier turns go along" if settings.stateful else "stateless: every message is asked on its own")
     lines.append("commands: " + " ".join(COMMANDS))
     return lines

@@ -291,6 +291,14 @@ class Settings:
         environment="STREAMING_CHAT_NO_HISTORY",
         is_switch=True,
     )
+    private: bool = _option(
+        False,
+        on_or_off,
+        "keep nothing of this session: no history, no typed lines, no log",
+        "--private",
+        environment="STREAMING_CHAT_PRIVATE",
+        is_switch=True,
+    )
     log_dir: Path | None = _option(
         None,
         file_path,
@@ -327,6 +335,8 @@ class Settings:
 
 
 _FIELDS: Mapping[str, Field[Any]] = {one.name: one for one in fields(Settings)}
+#: Setting → its value while `private` is on, whatever else was said: what would keep something of the session is off.
+_UNDER_PRIVATE: Mapping[str, Any] = {"no_history": True, "log_dir": None}
 #: Name → option, in the order in which `--help` and `config` show them.
 OPTIONS: Mapping[str, Option] = {name: one.metadata["option"] for name, one in _FIELDS.items() if "option" in one.metadata}
 
@@ -369,7 +379,7 @@ def load(
             values[name] = parse(name, given, origins[name]) if isinstance(given, str) else given
 
     settings = Settings(**values, origins=origins, dotenv_file=dotenv_file)
-    return _with_key(settings, environment, dotenv)
+    return _with_key(_kept_private(settings, notice) if settings.private else settings, environment, dotenv)
 
 
 def parse(name: str, text: str, origin: str) -> Any:
@@ -378,6 +388,22 @@ def parse(name: str, text: str, origin: str) -> Any:
         return OPTIONS[name].parse(text)
     except ValueError as problem:
         raise UsageError(f"{name} {problem} (from {origin})", f"{name}: {OPTIONS[name].help}") from None
+
+
+def _kept_private(settings: Settings, notice: Callable[[str], None]) -> Settings:
+    """`settings` with all that would keep something switched off. UsageError where one command line asks for both."""
+    origin = settings.origin("private")
+    for name, value in _UNDER_PRIVATE.items():
+        given = getattr(settings, name)
+        if given == value:
+            continue
+        if settings.is_set(name):
+            asked = settings.origin(name)
+            if asked.startswith("--") and origin.startswith("--"):
+                raise UsageError(f"{asked} and {origin} exclude each other", f"{origin} keeps nothing of the session")
+            notice(f"{name} (from {asked}) is not heeded: the session is private (from {origin})")
+        settings = replace(settings, **{name: value}, origins={**settings.origins, name: f"private, from {origin}"})
+    return settings
 
 
 def _with_key(settings: Settings, environment: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
