@@ -18,7 +18,7 @@ LAYERS = (
     {"terminal"},
     {"settings", "notices", "turn", "line_reader", "adaptations"},
     {"renderers", "providers", "history", "local_server"},
-    {"session_log", "config_command", "history_command", "replay", "editor", "usage_lines"},
+    {"session_log", "config_command", "history_command", "replay", "editor", "usage_lines", "telemetry"},
     {"session"},
     {"commands"},
     {"line_editor"},
@@ -36,11 +36,13 @@ ONE_IMPORTER = {
     "sqlite3": "history",
     "dotenv": "settings.py",
     "platformdirs": "folders.py",
+    "opentelemetry": "telemetry.py",
+    "requests": "telemetry.py",
     "pygments": "core/markdown/lexing.py",
     "wcwidth": "core/markdown/widths.py",
 }
 #: Libraries that none of the program's imports may bring in before they are needed.
-INSIDE_A_FUNCTION = {"openai", "xllamacpp", "dotenv", "platformdirs", "pygments"}
+INSIDE_A_FUNCTION = {"openai", "xllamacpp", "dotenv", "platformdirs", "pygments", "opentelemetry", "requests"}
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 

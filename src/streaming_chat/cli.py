@@ -264,6 +264,16 @@ class _Program:
         if settings.log_dir:
             header = {"model": settings.model, "endpoint": endpoint, **_given(settings)}
             log = SessionLog(settings.log_dir, header=header, secret=settings.api_key, notice=self._notices.notice)
+        telemetry = None
+        if settings.otel:
+            from streaming_chat.telemetry import Telemetry
+
+            telemetry = Telemetry(
+                base_url=settings.base_url if endpoint == settings.base_url else None,
+                content=settings.otel_content,
+                secret=settings.api_key,
+                notice=self._notices.notice,
+            )
         history = None if settings.no_history else History(self._history_path, self._notices.notice)
         earlier = self._earlier()
         if earlier is not None:
@@ -276,6 +286,7 @@ class _Program:
             notices=self._notices,
             history=history,
             log=log,
+            telemetry=telemetry,
             adaptations=self._adaptations(endpoint),
             model_is_fixed=endpoint != settings.base_url,
             in_chat=in_chat,

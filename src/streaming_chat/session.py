@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from textwrap import shorten
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from streaming_chat.adaptations import Adaptations
 from streaming_chat.core.adaptation import adapt
@@ -29,6 +29,9 @@ from streaming_chat.signals import one_interrupt
 from streaming_chat.terminal import Keyboard, Output
 from streaming_chat.turn import Provider, Renderer, run_turn
 
+if TYPE_CHECKING:
+    from streaming_chat.telemetry import Telemetry
+
 
 class SessionProvider(Provider, Protocol):
     """A provider as a session needs it."""
@@ -47,7 +50,7 @@ class SessionProvider(Provider, Protocol):
 
 
 class Session:
-    """One run of the program. `history` and `log` are None when nothing is to be kept."""
+    """One run of the program. `history` and `log` are None when nothing is to be kept, `telemetry` when it is not wanted."""
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Session:
         notices: Notices,
         history: History | None,
         log: SessionLog | None,
+        telemetry: Telemetry | None = None,
         adaptations: Adaptations,
         model_is_fixed: bool,
         in_chat: bool,
@@ -76,6 +80,7 @@ class Session:
         self.last_prompt: str | None = None
         self.usage_sums = UsageSums()
         self._history = history
+        self._telemetry = telemetry
         self._in_chat = in_chat
         self._model_is_fixed = model_is_fixed
         self.conversation = Conversation(stateful=settings.stateful)
@@ -171,6 +176,9 @@ class Session:
             self._history.close()
         if self.log:
             self.log.close()
+        # Last, as it may take a while, and everything else is in order by now.
+        if self._telemetry:
+            self._telemetry.close()
 
     def _request(self, prompt: str) -> ChatRequest:
         settings = self.settings
@@ -208,6 +216,8 @@ class Session:
         if self._history:
             renderers.append(self._history.recorder(request, endpoint=self.endpoint, session=self._name))
         renderers += [answer, *hints, self.adaptations]
+        if self._telemetry:
+            renderers.append(self._telemetry.recorder(self._name))
         if self.log:
             renderers.append(self.log)
         renderers.append(

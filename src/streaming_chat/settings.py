@@ -307,6 +307,22 @@ class Settings:
         environment="STREAMING_CHAT_LOG_DIR",
         metavar="DIR",
     )
+    otel: bool = _option(
+        False,
+        on_or_off,
+        "export a span and measurements of every turn to an OpenTelemetry collector, by the OTEL_* variables",
+        "--otel",
+        environment="STREAMING_CHAT_OTEL",
+        is_switch=True,
+    )
+    otel_content: bool = _option(
+        False,
+        on_or_off,
+        "with --otel: export prompts and answers too",
+        "--otel-content",
+        environment="STREAMING_CHAT_OTEL_CONTENT",
+        is_switch=True,
+    )
     currency: str = _option("$", currency_sign, "sign or name of the currency of the prices")
     prices: Prices = _option(
         NO_PRICES, unparsed, 'what a million tokens cost: tables [prices."MODEL"] with prompt, completion and cached'
@@ -336,7 +352,7 @@ class Settings:
 
 _FIELDS: Mapping[str, Field[Any]] = {one.name: one for one in fields(Settings)}
 #: Setting → its value while `private` is on, whatever else was said: what would keep something of the session is off.
-_UNDER_PRIVATE: Mapping[str, Any] = {"no_history": True, "log_dir": None}
+_UNDER_PRIVATE: Mapping[str, Any] = {"no_history": True, "log_dir": None, "otel_content": False}
 #: Name → option, in the order in which `--help` and `config` show them.
 OPTIONS: Mapping[str, Option] = {name: one.metadata["option"] for name, one in _FIELDS.items() if "option" in one.metadata}
 
