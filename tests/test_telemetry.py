@@ -318,7 +318,7 @@ def test_a_fault_of_the_exporting_thread_is_a_notice(ask: Ask, world: World, col
         "import streaming_chat.core.gen_ai as g\ng.content_attributes = lambda turn: {'a': 1 / 0}\n"
     )
     done = ask("hi", "--otel", "--otel-content", env={**collector.environment, "PYTHONPATH": str(world.folder)})
-    assert (done.returncode, done.stdout) == (0, b"Hello\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, b"Hello, world!\n"), done.stderr
     assert done.stderr.decode().splitlines()[1:] == ["notice: telemetry was not exported: unexpected: ZeroDivisionError"]
 
 
