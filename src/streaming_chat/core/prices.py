@@ -48,7 +48,10 @@ class Prices:
     def cost_of_turn(self, requested: str, served: str | None, usage: Usage | None) -> float | None:
         """What a turn cost, by the name under which the model was requested, else by the one that the server gave it."""
         cost = self.cost(requested, usage)
-        return self.cost(served, usage) if cost is None and served is not None else cost
+        if cost is None and served is not None:
+            cost = self.cost(served, usage)
+        # Without what binary fractions add to it: 6.449999999999999e-06 is 6.45e-06.
+        return None if cost is None else round(cost, 12)
 
     def shown_cost(self, requested: str, served: str | None, usage: Usage | None) -> str | None:
         """The same in words."""
