@@ -332,6 +332,22 @@ def test_a_collector_that_does_not_answer_is_waited_for_a_second(ask: Ask) -> No
     assert len(done.stderr.splitlines()) == 2
 
 
+def test_ctrl_c_ends_the_wait_for_a_collector_and_changes_no_status(world: World, server: Server) -> None:
+    with Collector(hangs=True) as collector:
+        process = world.start(
+            *("hi", "--otel", "--base-url", server.base_url), env={**collector.environment, "OPENAI_API_KEY": KEY}
+        )
+        while not collector.raw:
+            assert process.poll() is None
+            time.sleep(0.01)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=10)
+        assert time.monotonic() - start < 0.8
+    assert (process.returncode, stdout) == (0, b"Hello, world!\n")
+    assert stderr.decode().splitlines()[1:] == ["notice: telemetry was not exported: interrupted"]
+
+
 @pytest.mark.parametrize("status", [404, 503])
 def test_a_collector_that_refuses_is_named_with_its_status(ask: Ask, status: int) -> None:
     with Collector(status=status) as collector:
