@@ -282,20 +282,24 @@ def test_without_otel_nothing_is_sent(ask: Ask, collector: Collector) -> None:
 
 
 def test_a_collector_that_is_not_there_is_one_notice_and_no_delay(ask: Ask) -> None:
-    start = time.monotonic()
-    plain = ask("hi")
-    without = time.monotonic() - start
+    def timed(*flags: str) -> tuple[float, Any]:
+        start = time.monotonic()
+        done = ask("hi", *flags, env=environment)
+        return time.monotonic() - start, done
+
     environment = without_collector()
-    start = time.monotonic()
-    done = ask("hi", "--otel", env=environment)
-    taken = time.monotonic() - start
-    assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (0, done.stdout)
-    address = environment["OTEL_EXPORTER_OTLP_ENDPOINT"].removeprefix("http://")
-    latency, *notices = done.stderr.decode().splitlines()
-    assert latency.startswith("(first token")
-    assert notices == [f"notice: telemetry was not exported: no connection to {address}"]
-    # The import of the SDK is in it.
-    assert taken - without < 1.8
+    plain = min(timed()[0] for _ in range(3))
+    times = []
+    for _ in range(3):
+        taken, done = timed("--otel")
+        times.append(taken)
+        assert (done.returncode, done.stdout) == (0, b"Hello, world!\n")
+        address = environment["OTEL_EXPORTER_OTLP_ENDPOINT"].removeprefix("http://")
+        latency, *notices = done.stderr.decode().splitlines()
+        assert latency.startswith("(first token")
+        assert notices == [f"notice: telemetry was not exported: no connection to {address}"]
+    # The import of the SDK is in it, and no second attempt, before which the SDK would wait.
+    assert min(times) - plain < 0.9
 
 
 def test_a_chat_without_a_collector_tells_so_once_at_its_end(chat: Callable[..., Screen]) -> None:

@@ -216,8 +216,6 @@ class Session:
         if self._history:
             renderers.append(self._history.recorder(request, endpoint=self.endpoint, session=self._name))
         renderers += [answer, *hints, self.adaptations]
-        if self._telemetry:
-            renderers.append(self._telemetry.recorder(self._name))
         if self.log:
             renderers.append(self.log)
         renderers.append(
@@ -230,4 +228,7 @@ class Session:
                 prices=settings.prices,
             )
         )
+        # Behind all that is shown: with the end of the turn, its work begins.
+        if self._telemetry:
+            renderers.append(self._telemetry.recorder(self._name))
         return renderers

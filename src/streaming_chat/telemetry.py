@@ -317,9 +317,7 @@ def _silence() -> None:
     import logging
 
     for name in ("opentelemetry", "urllib3"):
-        logger = logging.getLogger(name)
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False
+        logging.getLogger(name).addHandler(logging.NullHandler())
 
 
 def _told(failure: Exception, url: str) -> str:
