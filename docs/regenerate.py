@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from streaming_chat.core import errors
+from streaming_chat.core.prices import NO_PRICES
 from streaming_chat.settings import OPTIONS, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,13 +171,13 @@ def _settings() -> str:
     for name, option in OPTIONS.items():
         flags = ", ".join(f"`{flag}{' ' + option.metavar if option.metavar else ''}`" for flag in option.flags)
         environment = f"`{option.environment}`" if option.environment else "–"
-        rows.append((f"`{name}`", flags, environment, _built_in(name), option.help.replace("|", "\\|")))
+        rows.append((f"`{name}`", flags or "–", environment, _built_in(name), option.help.replace("|", "\\|")))
     return _table(("Setting", "Flag", "Environment", "Built-in", "Meaning"), rows)
 
 
 def _built_in(name: str) -> str:
     value = getattr(Settings(), name)
-    if value is None or value == {}:
+    if value in (None, {}, NO_PRICES):
         return "–"
     if isinstance(value, bool):
         return "on" if value else "off"

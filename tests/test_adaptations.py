@@ -28,7 +28,7 @@ def test_a_refused_field_is_adapted_once_told_and_remembered(ask, server, world)
     assert "notice: the model does not take the request as it is: max_tokens is sent as max_completion_tokens" in told
     assert "temperature is left out" in told
     assert "attempts: 3" in told
-    assert [set(request.json) - {"model", "messages", "stream"} for request in server.chats] == [
+    assert [set(request.json) - {"model", "messages", "stream", "stream_options"} for request in server.chats] == [
         {"max_tokens", "temperature"},
         {"max_completion_tokens", "temperature"},
         {"max_completion_tokens"},

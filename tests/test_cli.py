@@ -28,13 +28,20 @@ def test_the_words_of_the_command_line_are_the_prompt(ask, server):
     assert server.chats[0].json["temperature"] == 0.5
 
 
-def test_what_was_not_set_is_not_sent(ask, server):
+def test_what_was_not_set_is_not_sent_but_for_the_request_to_count_tokens(ask, server):
     ask("hi")
     assert server.chats[0].json == {
         "model": "gpt-4o-mini",
         "messages": [{"role": "user", "content": "hi"}],
         "stream": True,
+        "stream_options": {"include_usage": True},
     }
+
+
+@pytest.mark.parametrize(("value", "sent"), [("null", "nothing"), ('{"include_usage": false}', {"include_usage": False})])
+def test_token_counts_need_not_be_asked_for(ask, server, value, sent):
+    ask("hi", "--param", f"stream_options={value}")
+    assert server.chats[0].json.get("stream_options", "nothing") == sent
 
 
 def test_every_flag_of_the_request_arrives(ask, server):
@@ -46,6 +53,7 @@ def test_every_flag_of_the_request_arrives(ask, server):
         "model": "m",
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
         "stream": True,
+        "stream_options": {"include_usage": True},
         "temperature": 0.7,
         "top_p": 0.9,
         "max_tokens": 256,

@@ -153,6 +153,7 @@ def test_set_changes_what_the_next_request_has(chat, server):
         "temperature": 0.25,
         "max_tokens": 12,
         "stream": True,
+        "stream_options": {"include_usage": True},
     }
     assert say(screen, "/set temperature") == "temperature: –"
     say(screen, "hi")
@@ -185,6 +186,7 @@ def test_a_value_that_cannot_be_is_refused_and_changes_nothing(chat, server):
         "messages": [{"role": "user", "content": "hi"}],
         "temperature": 0.5,
         "stream": True,
+        "stream_options": {"include_usage": True},
     }
 
 

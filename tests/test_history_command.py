@@ -246,6 +246,7 @@ def test_json_has_everything(path: Path) -> None:
         "tool_calls": [],
         "error": None,
         "arrivals": [[0.25, "text", 8]],
+        "cost": None,
     }
     (line,) = shown(path, "--json").splitlines()
     summary = json.loads(line)

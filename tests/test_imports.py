@@ -14,7 +14,20 @@ from server import Server
 
 #: Of this package, what arguments, settings and errors need.
 BASE = {
-    *("adaptations", "cli", "config_command", "folders", "notices", "settings", "signals", "terminal", "values", "core"),
+    *(
+        "adaptations",
+        "cli",
+        "config_command",
+        "folders",
+        "notices",
+        "price_list",
+        "settings",
+        "signals",
+        "spelling",
+        "terminal",
+        "values",
+        "core",
+    ),
 }
 ASKING = BASE | {"providers", "renderers", "session", "session_log", "turn"}
 #: The SDK's client, without the types of the endpoints.
@@ -73,7 +86,7 @@ def test_a_prompt_is_there_before_the_editor_and_the_sdk(world: World, server: S
     screen.wait_until(lambda: b"You:" in screen.raw)
     names = imported(screen.raw.decode(errors="replace").replace("\r", "").partition("You:")[0])
     assert "streaming_chat.repl" in names
-    assert ours(names) <= ASKING | {"history", "commands", "repl", "line_reader", "editor"}
+    assert ours(names) <= ASKING | {"history", "commands", "repl", "line_reader", "editor", "usage_lines"}
     assert libraries(names) <= {"platformdirs", "dotenv"}
     # The editor comes behind it, and the SDK when that is drawn.
     screen.wait_until(lambda: b"prompt_toolkit.application" in screen.raw)

@@ -60,6 +60,7 @@ def test_the_launcher_chats_with_two_packages_and_sends_every_flag(two_packages,
             "top_p": 1.0,
             "max_tokens": 256,
             "stream": True,
+            "stream_options": {"include_usage": True},
         }
         assert request.headers["authorization"] == f"Bearer {KEY}"
     assert KEY not in screen.text

@@ -13,12 +13,22 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "streaming_chat"
 #: From the bottom up. A module may import what stands below it, and a family (core, renderers, providers) its own.
 LAYERS = (
     {"core", "__init__"},
-    {"signals", "values", "folders"},
+    {"signals", "values", "folders", "spelling"},
+    {"price_list"},
     {"terminal"},
     {"settings", "notices", "turn", "line_reader", "adaptations"},
     {"renderers", "providers", "history", "local_server"},
     {"transcripts"},
-    {"session_log", "session_transcript", "config_command", "history_command", "replay", "editor"},
+    {
+        "session_log",
+        "session_transcript",
+        "config_command",
+        "history_command",
+        "replay",
+        "editor",
+        "usage_lines",
+        "telemetry",
+    },
     {"session"},
     {"commands"},
     {"line_editor"},
@@ -37,12 +47,16 @@ ONE_IMPORTER = {
     "dotenv": "settings.py",
     "platformdirs": "folders.py",
     "plotext": "history_command/stats/plot.py",
+    "opentelemetry": "telemetry.py",
+    "requests": "telemetry.py",
     "pygments": "core/markdown/lexing.py",
     "markdown_it": "transcripts/markup.py",
     "wcwidth": "core/markdown/widths.py",
 }
 #: Libraries that none of the program's imports may bring in before they are needed.
-INSIDE_A_FUNCTION = {"openai", "xllamacpp", "dotenv", "platformdirs", "plotext", "pygments", "markdown_it"}
+INSIDE_A_FUNCTION = {
+    *("openai", "xllamacpp", "dotenv", "platformdirs", "plotext", "pygments", "markdown_it", "opentelemetry", "requests")
+}
 
 MODULES = sorted(SOURCE.rglob("*.py"))
 

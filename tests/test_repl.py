@@ -73,7 +73,7 @@ def test_the_header_tells_model_endpoint_settings_and_commands(chat, server):
     assert {"/help", "/config", "/exit", "/quit", "/model", "/models", "/system", "/set", "/retry", "/timing"} <= {*COMMANDS}
     ask(screen, "hi")
     assert STYLE.search(screen.raw), "the checks for no colour at all would see none anyway"
-    assert {key: value for key, value in server.chats[0].json.items() if key not in ("messages", "stream")} == {
+    assert {key: value for key, value in server.chats[0].json.items() if not key.startswith(("messages", "stream"))} == {
         "model": "m-1",
         "temperature": 0.7,
         "top_p": 1.0,
@@ -122,7 +122,12 @@ def test_every_message_is_asked_on_its_own(chat, server, system):
         ask(screen, question)
     head_ = [{"role": "system", "content": system}] if system else []
     assert [request.json for request in server.chats] == [
-        {"model": "gpt-4o-mini", "messages": [*head_, {"role": "user", "content": question}], "stream": True}
+        {
+            "model": "gpt-4o-mini",
+            "messages": [*head_, {"role": "user", "content": question}],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
         for question in ("one", "two", "three")
     ]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from streaming_chat.core.errors import ChatError, CredentialsError, UsageError
+from streaming_chat.core.prices import Price
 from streaming_chat.settings import OPTIONS, Settings, load
 
 
@@ -275,12 +277,16 @@ def test_a_changed_setting_has_its_own_origin_and_can_go_back(layers):
     assert (settings.temperature, settings.origin("temperature")) == (None, "built-in")
 
 
-def test_every_option_has_a_flag_and_a_help_and_a_place_in_the_messages():
+def test_every_option_has_a_help_and_flags_or_a_place_in_the_config_file_alone():
     flags = [flag for option in OPTIONS.values() for flag in option.flags]
     assert len(flags) == len(set(flags))
     for name, option in OPTIONS.items():
         assert option.help
-        assert any(flag.startswith("--") for flag in option.flags), name
+        if option.flags:
+            assert any(flag.startswith("--") for flag in option.flags), name
+        else:
+            assert option.in_config_file, name
+            assert option.environment is None, name
     assert issubclass(UsageError, ChatError)
 
 
@@ -314,3 +320,139 @@ def test_a_key_that_dotenv_puts_into_another_setting_is_not_shown_there(world):
         done = world.run(*arguments)
         assert key.encode() not in done.stdout + done.stderr
         assert "…cdef".encode() in done.stdout
+
+
+PRICED = """\
+currency = "€"
+model = "m"
+
+[prices."gpt-4o-mini"]
+prompt = 0.15
+completion = 1
+
+[prices.'gpt-4.1*']
+prompt = 2
+completion = 8.0
+cached = 0.5
+"""
+
+
+def test_prices_stand_in_the_config_file(layers):
+    settings = layers(toml=PRICED)
+    assert settings.prices.by_model == {"gpt-4o-mini": Price(0.15, 1.0), "gpt-4.1*": Price(2.0, 8.0, 0.5)}
+    assert settings.prices.currency == settings.currency == "€"
+    assert settings.origin("prices") == f"{layers.folder / 'config.toml'}, line 4"
+    inline = layers(toml="prices = { m = { prompt = 1, completion = 2 } }\n")
+    assert (inline.prices.by_model, inline.prices.currency) == ({"m": Price(1.0, 2.0)}, "$")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message", "hint"),
+    [
+        ("prompt = 2", "prompt = -2", """prices."gpt-4.1*".prompt must be a number from 0 on, not -2 (from""", ""),
+        ("prompt = 2", "prompt = '2'", """prices."gpt-4.1*".prompt must be a number from 0 on, not '2' (from""", ""),
+        ("prompt = 2", "prompt = nan", """prices."gpt-4.1*".prompt must be a number from 0 on, not nan (from""", ""),
+        ("prompt = 2", "prompt = inf", """prices."gpt-4.1*".prompt must be a number from 0 on, not inf (from""", ""),
+        ("prompt = 2", "prompt = true", """prices."gpt-4.1*".prompt must be a number from 0 on, not True (from""", ""),
+        ("prompt = 2", "prompt = " + "9" * 400, """prices."gpt-4.1*".prompt must be a number from 0 on, not 999""", ""),
+        ("prompt = 2", "propmt = 2", """unknown key 'propmt' in prices."gpt-4.1*" (in""", "did you mean prompt?"),
+        ("prompt = 2", "# no prompt", """prices."gpt-4.1*" has no prompt (in""", "[prices"),
+        ("cached = 0.5", "cached = []", """prices."gpt-4.1*".cached must be a number from 0 on, not [] (from""", ""),
+        ("'gpt-4.1*'", "gpt-4.1", """unknown key '1' in prices."gpt-4" (in""", 'in quotes: [prices."gpt-4.1"]'),
+    ],
+)
+def test_a_price_that_cannot_be_says_what_and_on_which_line(layers, before, after, message, hint):
+    toml = PRICED.replace(before, after)
+    with pytest.raises(UsageError) as caught:
+        layers(toml=toml)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+    # Where the key is missing, the table is named.
+    where = after if not after.startswith("#") else "gpt-4.1*"
+    line = next(number for number, one in enumerate(toml.splitlines(), 1) if where in one)
+    assert caught.value.message.endswith(f"config.toml, line {line})")
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("prices = 3", "prices has a value of the wrong type (in"),
+        ("[prices]\nm = 3", 'prices."m" must be a table (from'),
+        ("currency = 3\n[prices]", "currency must be"),
+        ("currency = 'dollars of the USA'", "currency must be a sign or a short name, such as € or EUR, not"),
+        ('currency = "a\\nb"', "currency must be a sign or a short name"),
+    ],
+)
+def test_a_price_list_that_is_none_is_told(layers, toml, message):
+    if "= 3\n[prices]" in toml:
+        # As every setting that is text: a number will do for one.
+        assert layers(toml=toml).prices.currency == "3"
+        return
+    with pytest.raises(UsageError, match=re.escape(message)):
+        layers(toml=toml)
+
+
+def test_config_shows_prices_and_where_they_came_from(world):
+    world.configure(PRICED)
+    shown = world.run("config").stdout.decode()
+    origin = f"{world.config_file}, line 4"
+    assert f"gpt-4o-mini: 0.15 prompt, 1 completion · gpt-4.1*: 2 prompt, 8 completion, 0.5 cached  {origin}" in shown
+    assert re.search(rf"^currency +€ +{re.escape(str(world.config_file))}, line 1$", shown, re.MULTILINE)
+    table = json.loads(world.run("config", "--json").stdout)
+    assert table["prices"] == {
+        "value": {
+            "gpt-4o-mini": {"prompt": 0.15, "completion": 1.0, "cached": None},
+            "gpt-4.1*": {"prompt": 2.0, "completion": 8.0, "cached": 0.5},
+        },
+        "origin": origin,
+    }
+    world.configure("")
+    assert json.loads(world.run("config", "--json").stdout)["prices"] == {"value": {}, "origin": "built-in"}
+    assert re.search(r"^prices +– +built-in$", world.run("config").stdout.decode(), re.MULTILINE)
+
+
+def test_prices_have_no_flag_and_a_wrong_one_ends_the_program_with_status_2(world):
+    assert b"prices" not in world.run("--help").stdout
+    world.configure(PRICED.replace("0.15", "-1"))
+    done = world.run("hi")
+    assert done.returncode == 2
+    assert f"(from {world.config_file}, line 5)" in done.stderr.decode()
+
+
+def test_private_switches_off_what_keeps_something(layers):
+    settings = layers(toml="private = true\n")
+    assert (settings.no_history, settings.log_dir) == (True, None)
+    assert settings.origin("no_history") == f"private, from {layers.folder / 'config.toml'}, line 1"
+    assert layers.notices == []
+    # What was said anyway needs no words.
+    assert layers(flags={"private": "1", "no_history": "1"}).origin("no_history") == "--no-history"
+    assert layers.notices == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"flags": {"private": "1"}, "toml": "log_dir = 'logs'\n"},
+        {"flags": {"log_dir": "logs"}, "toml": "private = true\n"},
+        {"flags": {"log_dir": "logs"}, "environment": {"STREAMING_CHAT_PRIVATE": "1"}},
+    ],
+    ids=["a log in the file", "private in the file", "private in the environment"],
+)
+def test_private_wins_over_a_log_that_is_asked_for_elsewhere_and_says_so(layers, given):
+    settings = layers(**given)
+    asked, origin = (
+        ("--log-dir", settings.origin("private"))
+        if "log_dir" in given["flags"]
+        else (f"{layers.folder / 'config.toml'}, line 1", "--private")
+    )
+    assert settings.log_dir is None
+    assert layers.notices == [f"log_dir (from {asked}) is not heeded: the session is private (from {origin})"]
+
+
+def test_private_and_a_log_on_one_command_line_exclude_each_other(layers):
+    with pytest.raises(UsageError, match="--log-dir and --private exclude each other"):
+        layers(flags={"private": "1", "log_dir": "logs"})
+
+
+def test_the_environment_can_take_back_what_the_config_file_says(layers):
+    assert not layers(toml="private = true\n", environment={"STREAMING_CHAT_PRIVATE": "off"}).private

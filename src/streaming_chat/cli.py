@@ -18,8 +18,9 @@ from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, 
 from streaming_chat.core.sanitize import sanitize, sanitize_json
 from streaming_chat.folders import config_folder, state_folder
 from streaming_chat.notices import Notices
-from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load, nearest
+from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load
 from streaming_chat.signals import end_on_termination, heeded_in_time, status_of_signal
+from streaming_chat.spelling import nearest
 from streaming_chat.terminal import Output, color_wanted
 from streaming_chat.values import file_path
 
@@ -80,6 +81,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("prompt", nargs="*", default=[], metavar="PROMPT", help="what to ask")
     options = parser.add_argument_group("options")
     for name, option in OPTIONS.items():
+        if not option.flags:
+            continue
         keywords: dict[str, Any] = {"dest": name, "help": _help(name)}
         if option.is_switch:
             keywords |= {"action": "store_const", "const": "1"}
@@ -158,6 +161,7 @@ class _Program:
                 terminal=self._output.is_terminal,
                 color=self._output.has_color,
                 play=self._play,
+                prices=self._settings.prices,
             )
         handlers: dict[str, Callable[[], int]] = {"models": self._models, "config": self._config}
         if command not in handlers:
@@ -260,6 +264,16 @@ class _Program:
         if settings.log_dir:
             header = {"model": settings.model, "endpoint": endpoint, **_given(settings)}
             log = SessionLog(settings.log_dir, header=header, secret=settings.api_key, notice=self._notices.notice)
+        telemetry = None
+        if settings.otel:
+            from streaming_chat.telemetry import Telemetry
+
+            telemetry = Telemetry(
+                base_url=settings.base_url if endpoint == settings.base_url else None,
+                content=settings.otel_content,
+                secret=settings.api_key,
+                notice=self._notices.notice,
+            )
         history = None if settings.no_history else History(self._history_path, self._notices.notice)
         earlier = self._earlier()
         name = os.urandom(16).hex() if earlier is None else earlier.session
@@ -275,6 +289,7 @@ class _Program:
             history=history,
             log=log,
             transcript=self._transcript(endpoint, name),
+            telemetry=telemetry,
             adaptations=self._adaptations(endpoint),
             model_is_fixed=endpoint != settings.base_url,
             in_chat=in_chat,

@@ -17,8 +17,10 @@ from streaming_chat.core.errors import UsageError
 from streaming_chat.editor import edit
 from streaming_chat.renderers.status import timing_lines
 from streaming_chat.session import Session
-from streaming_chat.settings import OPTIONS, nearest
+from streaming_chat.settings import OPTIONS
 from streaming_chat.signals import no_interrupt
+from streaming_chat.spelling import nearest
+from streaming_chat.usage_lines import usage_lines
 
 
 class Leave(Exception):  # not an error: the user wants to go
@@ -217,6 +219,16 @@ def _timing(chat: Chat, _argument: str) -> None:
     if chat.session.last_turn is None:
         raise UsageError("there is no answer yet", "ask something first")
     chat.session.notices.always("\n".join(timing_lines(chat.session.last_turn.timing)))
+
+
+@command("/usage", "", "show the tokens of the last answer and of this session, and what they cost")
+def _usage(chat: Chat, _argument: str) -> None:
+    session = chat.session
+    turn = session.last_turn
+    if turn is None:
+        raise UsageError("there is no answer yet", "ask something first")
+    lines = usage_lines(turn.usage, session.cost(turn), session.usage_sums, session.settings.currency)
+    session.notices.always("\n".join(lines))
 
 
 @command("/exit", "", "leave (so does Ctrl-D)")

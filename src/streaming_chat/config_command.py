@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from streaming_chat.core.adaptation import ADAPTATIONS
+from streaming_chat.core.prices import Price, Prices
 from streaming_chat.core.secret import SHORTEST_SECRET
 from streaming_chat.settings import OPTIONS, Settings
 
@@ -51,11 +53,15 @@ def _without_key(text: str, settings: Settings) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Prices):
+        return {model: asdict(price) for model, price in value.by_model.items()}
     return str(value) if isinstance(value, Path) else value
 
 
 def shown(value: Any) -> str:
     """A value as a person would write it."""
+    if isinstance(value, Prices):
+        return " · ".join(f"{model}: {_price(price)}" for model, price in value.by_model.items()) or "–"
     if value is None or value == {}:
         return "–"
     if isinstance(value, bool):
@@ -65,3 +71,7 @@ def shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _price(price: Price) -> str:
+    return ", ".join(f"{amount:g} {name}" for name, amount in asdict(price).items() if amount is not None)

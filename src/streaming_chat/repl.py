@@ -25,6 +25,7 @@ from streaming_chat.line_reader import LineCleared, LineReader
 from streaming_chat.renderers.live import prepare
 from streaming_chat.settings import OPTIONS, Settings
 from streaming_chat.signals import ended_at_once, interruptible, no_interrupt
+from streaming_chat.usage_lines import summary
 
 #: Bracketed paste off, the cursor shown, a new line: whatever the editor had got to.
 _AS_FOUND = b"\x1b[?2004l\x1b[?25h\r\n"
@@ -33,7 +34,10 @@ _AS_FOUND = b"\x1b[?2004l\x1b[?25h\r\n"
 _COMMAND = re.compile(r"/[^\s/]*(\s|$)")
 
 #: Settings that say how to run, not what to ask: the header leaves them to `/config`.
-_NOT_IN_HEADER = {"model", "base_url", "local", "local_model", "stateful", "continue_last", "resume"}
+_NOT_IN_HEADER = {
+    *("model", "base_url", "local", "local_model", "stateful", "continue_last", "resume"),
+    *("currency", "prices", "private"),
+}
 
 #: Seconds that the prompt may stand still for the names of models. What comes later is there for the next Tab.
 _LONGEST_COMPLETION = 1.0
@@ -101,6 +105,15 @@ def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
     # Between two lines nothing may be hurt by a Ctrl-C more than was needed to end an answer, and keys wait for the prompt.
     with closing(reader), no_interrupt(), chat.session.keyboard.silent():
         _read_and_respond(chat, reader)
+    _sum_up(chat)
+
+
+def _sum_up(chat: Chat) -> None:
+    """What the session came to. Of a single turn, the latency line has told."""
+    session = chat.session
+    line = summary(session.usage_sums, session.settings.currency)
+    if line is not None and session.usage_sums.turns > 1 and not session.settings.json:
+        session.notices.line(line, style="dim")
 
 
 def _read_and_respond(chat: Chat, reader: Reader) -> None:
@@ -224,13 +237,17 @@ def header(settings: Settings, endpoint: str) -> list[str]:
     """What the chat says of itself when it opens, in lines."""
     lines = [f"streaming-chat {__version__} · {settings.model} · {endpoint}"]
     default = Settings()
+    # That a private chat has no history goes without saying.
+    hidden = _NOT_IN_HEADER | ({"no_history"} if settings.private else set())
     given = [
         f"{name} {shown(getattr(settings, name))}"
         for name in OPTIONS
-        if getattr(settings, name) != getattr(default, name) and name not in _NOT_IN_HEADER
+        if getattr(settings, name) != getattr(default, name) and name not in hidden
     ]
     if given:
         lines.append("settings: " + " · ".join(given))
+    if settings.private:
+        lines.append("private: nothing of this chat is kept")
     lines.append("stateful: earlier turns go along" if settings.stateful else "stateless: every message is asked on its own")
     lines.append("commands: " + " ".join(COMMANDS))
     return lines

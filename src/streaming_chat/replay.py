@@ -56,10 +56,13 @@ def replay(
 def _renderers(settings: Settings, output: Output, notices: Notices) -> Sequence[Renderer]:
     answer: Renderer
     if settings.json:
-        answer = NDJSONRenderer(output)
+        answer = NDJSONRenderer(output, settings.prices)
     elif output.is_terminal:
         answer = terminal_renderer(settings, output, notices.output)
     else:
         answer = PlainRenderer(output)
     are_shown = settings.json or output.is_terminal
-    return [answer, StatusRenderer(notices, in_chat=False, latency=not settings.json, calls_are_shown=are_shown)]
+    status = StatusRenderer(
+        notices, in_chat=False, latency=not settings.json, calls_are_shown=are_shown, prices=settings.prices
+    )
+    return [answer, status]

@@ -15,6 +15,7 @@ from streaming_chat.core.conversation import ChatRequest, Conversation, Exchange
 from streaming_chat.core.errors import ChatError, UsageError, is_too_long
 from streaming_chat.core.events import Outcome
 from streaming_chat.core.reply import Turn
+from streaming_chat.core.usage_sums import UsageSums
 from streaming_chat.history import History, StoredTurn
 from streaming_chat.notices import Notices
 from streaming_chat.renderers.ndjson import NDJSONRenderer
@@ -30,6 +31,7 @@ from streaming_chat.turn import Provider, Renderer, run_turn
 
 if TYPE_CHECKING:
     from streaming_chat.session_transcript import SessionTranscript
+    from streaming_chat.telemetry import Telemetry
 
 
 class SessionProvider(Provider, Protocol):
@@ -49,7 +51,7 @@ class SessionProvider(Provider, Protocol):
 
 
 class Session:
-    """One run of the program. `history`, `log` and `transcript` are None when nothing is to be kept."""
+    """One run of the program. `history`, `log`, `transcript` and `telemetry` are None when nothing is to be kept, or told."""
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class Session:
         history: History | None,
         log: SessionLog | None,
         transcript: SessionTranscript | None,
+        telemetry: Telemetry | None,
         adaptations: Adaptations,
         model_is_fixed: bool,
         in_chat: bool,
@@ -78,7 +81,9 @@ class Session:
         self.keyboard = Keyboard()
         self.last_turn: Turn | None = None
         self.last_prompt: str | None = None
+        self.usage_sums = UsageSums()
         self._history = history
+        self._telemetry = telemetry
         self._in_chat = in_chat
         self._model_is_fixed = model_is_fixed
         self.conversation = Conversation(stateful=settings.stateful)
@@ -124,7 +129,14 @@ class Session:
             self.notices.notice("this answer does not go along with the next message; /keep lets it")
         if turn.error is not None and self._makes_room(turn.error):
             return self.ask(prompt)
+        # What failed before the server began to answer has nothing to be counted.
+        if turn.timing.headers is not None:
+            self.usage_sums.add(turn.usage, self.cost(turn))
         return turn
+
+    def cost(self, turn: Turn) -> float | None:
+        """What a turn cost, where that can be told."""
+        return self.settings.prices.cost_of_turn(turn.request.model, turn.model, turn.usage)
 
     def set_stateful(self, *, stateful: bool) -> None:
         """Let earlier turns go along from now on, or not."""
@@ -169,6 +181,9 @@ class Session:
             self.log.close()
         if self._transcript:
             self._transcript.close()
+        # Last, as it may take a while, and everything else is in order by now.
+        if self._telemetry:
+            self._telemetry.close()
 
     def _request(self, prompt: str) -> ChatRequest:
         settings = self.settings
@@ -182,7 +197,9 @@ class Session:
             temperature=settings.temperature,
             top_p=settings.top_p,
             max_tokens=settings.max_tokens,
-            extra=settings.param,
+            # `stream_options=null` is the way to ask for no token counts: a server may refuse the field without naming it.
+            extra={name: value for name, value in settings.param.items() if (name, value) != ("stream_options", None)},
+            include_usage="stream_options" not in settings.param,
         )
         return adapt(request, self.adaptations.known(settings.model))
 
@@ -191,7 +208,7 @@ class Session:
         answer: Renderer
         hints: list[Renderer] = []
         if settings.json:
-            answer = NDJSONRenderer(self.output)
+            answer = NDJSONRenderer(self.output, settings.prices)
         elif self.output.is_terminal:
             is_same = self.output.is_same_terminal(self.notices.output)
             if is_same and not settings.quiet and os.environ.get("TERM") != "dumb":
@@ -212,6 +229,10 @@ class Session:
                 latency=not settings.json,
                 # A terminal shows them as they come, and so does JSON.
                 calls_are_shown=settings.json or self.output.is_terminal,
+                prices=settings.prices,
             )
         )
+        # Behind all that is shown: with the end of the turn, its work begins.
+        if self._telemetry:
+            renderers.append(self._telemetry.recorder(self._name))
         return renderers

@@ -7,20 +7,24 @@ folder), `config.toml`, built-in. An empty environment variable is as good as no
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import Field, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from streaming_chat.core.errors import CredentialsError, UsageError
+from streaming_chat.core.prices import NO_PRICES, Prices
+from streaming_chat.price_list import read_prices
+from streaming_chat.spelling import nearest
 from streaming_chat.values import (
     count,
+    currency_sign,
     environment_variable,
     file_path,
     fraction,
@@ -34,6 +38,7 @@ from streaming_chat.values import (
     seconds,
     some_of,
     thread_count,
+    unparsed,
     words,
 )
 
@@ -43,11 +48,14 @@ CONFIG_FILE_NAME = "config.toml"
 
 @dataclass(frozen=True)
 class Option:
-    """How one setting is given. `parse` turns text into the value, or raises ValueError with "must be …"."""
+    """How one setting is given. `parse` turns text into the value, or raises ValueError with "must be …".
+
+    One without flags is given in `config.toml` alone.
+    """
 
     parse: Callable[[str], Any]
     help: str
-    flags: tuple[str, ...]
+    flags: tuple[str, ...] = ()
     environment: str | None = None
     metavar: str | None = None
     #: A flag without a value, whose presence means True.
@@ -284,6 +292,14 @@ class Settings:
         environment="STREAMING_CHAT_NO_HISTORY",
         is_switch=True,
     )
+    private: bool = _option(
+        False,
+        on_or_off,
+        "keep nothing of this session: no history, no typed lines, no log",
+        "--private",
+        environment="STREAMING_CHAT_PRIVATE",
+        is_switch=True,
+    )
     log_dir: Path | None = _option(
         None,
         file_path,
@@ -307,6 +323,26 @@ class Settings:
         "--export-format",
         environment="STREAMING_CHAT_EXPORT_FORMAT",
         metavar="FORMATS",
+    )
+    otel: bool = _option(
+        False,
+        on_or_off,
+        "export a span and measurements of every turn to an OpenTelemetry collector, by the OTEL_* variables",
+        "--otel",
+        environment="STREAMING_CHAT_OTEL",
+        is_switch=True,
+    )
+    otel_content: bool = _option(
+        False,
+        on_or_off,
+        "with --otel: export prompts and answers too",
+        "--otel-content",
+        environment="STREAMING_CHAT_OTEL_CONTENT",
+        is_switch=True,
+    )
+    currency: str = _option("$", currency_sign, "sign or name of the currency of the prices")
+    prices: Prices = _option(
+        NO_PRICES, unparsed, 'what a million tokens cost: tables [prices."MODEL"] with prompt, completion and cached'
     )
     #: The key itself: not an option, so that it cannot be given where `ps` or a file for others shows it.
     api_key: str | None = field(default=None, repr=False)
@@ -332,6 +368,8 @@ class Settings:
 
 
 _FIELDS: Mapping[str, Field[Any]] = {one.name: one for one in fields(Settings)}
+#: Setting → its value while `private` is on, whatever else was said: what would keep something of the session is off.
+_UNDER_PRIVATE: Mapping[str, Any] = {"no_history": True, "log_dir": None, "export_dir": None, "otel_content": False}
 #: Name → option, in the order in which `--help` and `config` show them.
 OPTIONS: Mapping[str, Option] = {name: one.metadata["option"] for name, one in _FIELDS.items() if "option" in one.metadata}
 
@@ -360,7 +398,7 @@ def load(
     origins: dict[str, str] = {}
     for name, option in OPTIONS.items():
         variable = option.environment
-        found: tuple[str, str] | None = None
+        found: tuple[Any, str] | None = None
         if name in flags:
             found = flags[name], next(flag for flag in option.flags if flag.startswith("--"))
         elif variable and environment.get(variable, "").strip():
@@ -370,11 +408,11 @@ def load(
         elif name in from_config_file:
             found = from_config_file[name]
         if found is not None:
-            text, origins[name] = found
-            values[name] = parse(name, text, origins[name])
+            given, origins[name] = found
+            values[name] = parse(name, given, origins[name]) if isinstance(given, str) else given
 
     settings = Settings(**values, origins=origins, dotenv_file=dotenv_file)
-    return _with_key(settings, environment, dotenv)
+    return _with_key(_kept_private(settings, notice) if settings.private else settings, environment, dotenv)
 
 
 def parse(name: str, text: str, origin: str) -> Any:
@@ -385,9 +423,20 @@ def parse(name: str, text: str, origin: str) -> Any:
         raise UsageError(f"{name} {problem} (from {origin})", f"{name}: {OPTIONS[name].help}") from None
 
 
-def nearest(word: str, candidates: list[str]) -> str | None:
-    """The candidate that the user may have meant."""
-    return next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)), None)
+def _kept_private(settings: Settings, notice: Callable[[str], None]) -> Settings:
+    """`settings` with all that would keep something switched off. UsageError where one command line asks for both."""
+    origin = settings.origin("private")
+    for name, value in _UNDER_PRIVATE.items():
+        given = getattr(settings, name)
+        if given == value:
+            continue
+        if settings.is_set(name):
+            asked = settings.origin(name)
+            if asked.startswith("--") and origin.startswith("--"):
+                raise UsageError(f"{asked} and {origin} exclude each other", f"{origin} keeps nothing of the session")
+            notice(f"{name} (from {asked}) is not heeded: the session is private (from {origin})")
+        settings = replace(settings, **{name: value}, origins={**settings.origins, name: f"private, from {origin}"})
+    return settings
 
 
 def _with_key(settings: Settings, environment: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
@@ -453,8 +502,8 @@ def _read_dotenv(path: Path, notice: Callable[[str], None]) -> dict[str, str]:
         logger.removeHandler(handler)
 
 
-def _read_config_file(path: Path) -> dict[str, tuple[str, str]]:
-    """Option name → text and origin."""
+def _read_config_file(path: Path) -> dict[str, tuple[Any, str]]:
+    """Option name → text, or `Prices`, and origin."""
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -462,9 +511,13 @@ def _read_config_file(path: Path) -> dict[str, tuple[str, str]]:
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}", "mend its permissions, or move it away") from None
     table = _parse_toml(content, path)
-    found: dict[str, tuple[str, str]] = {}
+
+    def where(*keys: str) -> str:
+        return f"{path}, line {_line_of(keys, content)}"
+
+    found: dict[str, tuple[Any, str]] = {}
     for name, value in table.items():
-        origin = f"{path}, line {_line_of(name, content)}"
+        origin = where(name)
         if name not in OPTIONS or not OPTIONS[name].in_config_file:
             allowed = [option for option in OPTIONS if OPTIONS[option].in_config_file]
             meant = nearest(name, allowed)
@@ -472,7 +525,11 @@ def _read_config_file(path: Path) -> dict[str, tuple[str, str]]:
                 f"unknown setting {name!r} (in {origin})",
                 f"did you mean {meant}?" if meant else f"the settings are {', '.join(allowed)}",
             )
-        found[name] = _text_of(name, value, origin), origin
+        if name == "prices":
+            prices = read_prices(value, str(table.get("currency", NO_PRICES.currency)), partial(where, name))
+            found[name] = prices, origin
+        else:
+            found[name] = _text_of(name, value, origin), origin
     return found
 
 
@@ -516,8 +573,14 @@ def _parse_toml(content: bytes, path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not valid TOML: {where}", "mend that line, or move the file away") from None
 
 
-def _line_of(name: str, content: bytes) -> int:
-    """The line on which `name` is set; the parser does not tell."""
-    pattern = re.compile(rf"^\s*(\[\s*)?[\"']?{re.escape(name)}[\"']?\s*[=.\]]")
+def _line_of(keys: Sequence[str], content: bytes) -> int:
+    """The line on which the last of `keys` is set inside those before it, as far as it is found."""
+    # The parser does not tell.
     lines = content.decode().splitlines()
-    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)
+    found = 0
+    for depth, key in enumerate(keys):
+        # Inside a table, a key may stand further on: [prices."m"], or "m" = { prompt = 1 }.
+        before = r"(.*[\s.,{\[])?" if depth else r"\s*(\[\s*)?"
+        pattern = re.compile(rf"{before}[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
+        found = next((number for number in range(found, len(lines)) if pattern.match(lines[number])), found)
+    return found + 1

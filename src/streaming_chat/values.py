@@ -23,6 +23,19 @@ def words(text: str) -> str:
     return text
 
 
+def unparsed(text: str) -> str:
+    """For what is never given as text."""
+    return text
+
+
+def currency_sign(text: str) -> str:
+    """A few characters on one line: €, kr, USD."""
+    sign = text.strip()
+    if not 0 < len(sign) <= 8 or not sign.isprintable():
+        raise ValueError(f"must be a sign or a short name, such as € or EUR, not {sign!r}")
+    return sign
+
+
 def on_or_off(text: str) -> bool:
     """A switch in words; nothing at all is off."""
     lowered = text.strip().lower()

@@ -85,6 +85,20 @@ def test_a_refusal_of_a_field_is_answered_and_nothing_else_is(error: ChatError, 
     assert adaptation_for(BARE, error) is None
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        rejected("body stream_options extra_forbidden", status=422),
+        rejected("This endpoint has never heard of that field.", param="stream_options"),
+    ],
+)
+def test_what_the_user_did_not_ask_for_is_given_up_in_whatever_words_it_is_refused(error: ChatError) -> None:
+    request = ChatRequest("m", (Message("user", "U"),), include_usage=True)
+    assert adaptation_for(request, error) == "no_stream_options"
+    assert adapt(request, ["no_stream_options"]) == BARE
+    assert adaptation_for(BARE, error) is None
+
+
 def test_adaptations_change_their_field_alone() -> None:
     adapted = adapt(FULL, [*ADAPTATIONS, "of a later version"])
     assert adapted == ChatRequest(

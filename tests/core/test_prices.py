@@ -56,9 +56,25 @@ def test_brackets_in_a_name_are_only_brackets():
         (0.0000123, "$", "$0.000012"),
         (0.00123, "$", "$0.0012"),
         (0.25, "€", "€0.25"),
+        (0.5, "EUR", "0.50 EUR"),
         (3.4, "$", "$3.40"),
         (1234.5, "EUR", "1234.50 EUR"),
     ],
 )
 def test_an_amount_has_as_many_digits_as_it_needs(amount, currency, shown):
     assert money(amount, currency) == shown
+
+
+def test_a_turn_costs_what_the_requested_name_says_else_the_served_one():
+    prices = Prices({"asked": Price(1, 1), "served*": Price(2, 2)})
+    usage = Usage(1_000_000, 0)
+    assert prices.cost_of_turn("asked", "served-1", usage) == 1
+    assert prices.cost_of_turn("other", "served-1", usage) == 2
+    assert prices.cost_of_turn("other", None, usage) is None
+    assert prices.cost_of_turn("asked", None, None) is None
+    assert prices.shown_cost("other", "served-1", usage) == "$2.00"
+    assert prices.shown_cost("other", "other", usage) is None
+
+
+def test_a_cost_has_no_dust_of_binary_fractions():
+    assert Prices({"m": Price(0.15, 0.6)}).cost_of_turn("m", None, Usage(31, 3)) == 6.45e-06

@@ -448,7 +448,7 @@ def test_usage_has_its_details() -> None:
     assert turn.timing.tokens_per_second == 49.0
 
 
-@pytest.mark.parametrize("count", [None, -1, True, 2.0, "5", [], {}])
+@pytest.mark.parametrize("count", [None, -1, True, 2.0, "5", [], {}, 2**63, 10**400])
 def test_a_count_that_is_no_count_is_none(count: object) -> None:
     assert turn_of({"usage": {"prompt_tokens": count, "completion_tokens": count}}).usage is None
 

@@ -49,7 +49,8 @@ def _completion_tokens(request: ChatRequest) -> ChatRequest:
 
 
 def _without_stream_options(request: ChatRequest) -> ChatRequest:
-    return replace(request, extra={name: value for name, value in request.extra.items() if name != "stream_options"})
+    extra = {name: value for name, value in request.extra.items() if name != "stream_options"}
+    return replace(request, extra=extra, include_usage=False)
 
 
 def _developer(request: ChatRequest) -> ChatRequest:
@@ -84,6 +85,9 @@ def adaptation_for(request: ChatRequest, error: ChatError) -> str | None:
     for name, adaptation in ADAPTATIONS.items():
         if _names(adaptation.field, error) and adaptation.change(request) != request:
             return name
+    # Nobody asked for the token counts but this program: they are not worth an answer, in whatever words they are refused.
+    if request.include_usage and (error.param == "stream_options" or "stream_options" in error.message):
+        return "no_stream_options"
     return None
 
 

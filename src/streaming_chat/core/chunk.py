@@ -17,6 +17,9 @@ from streaming_chat.core.surrogates import SurrogateJoiner
 _OF_CHOICE: Final = frozenset({"index", "delta"})
 _OF_DELTA: Final = frozenset({"content", "role"})
 
+#: More than 64 bits: nobody has counted that far, and neither the history's file nor a float holds it.
+_TOO_LARGE: Final = 2**63
+
 
 def plain_text_of(chunk: object) -> str | None:
     """The text of a chunk that is a piece of text and nothing else, as nearly all are; None for any other.
@@ -179,4 +182,5 @@ def _thinking_of(part: Mapping[str, Any]) -> str:
 
 def _count(value: object, field: str) -> int | None:
     number = value.get(field) if isinstance(value, Mapping) else None
-    return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else None
+    is_count = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < _TOO_LARGE
+    return number if is_count else None

@@ -18,7 +18,10 @@ class Message:
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What is asked of a provider. None means: not set by the user, so not sent. `extra` is merged into the body."""
+    """What is asked of a provider. None means: not set by the user, so not sent. `extra` is merged into the body.
+
+    With `include_usage` the server is asked to count tokens (API reference, "Create chat completion", `stream_options`).
+    """
 
     model: str
     messages: tuple[Message, ...]
@@ -26,6 +29,7 @@ class ChatRequest:
     top_p: float | None = None
     max_tokens: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    include_usage: bool = False
 
     @property
     def prompt(self) -> str:

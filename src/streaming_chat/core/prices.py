@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
 
 from streaming_chat.core.events import Usage
 
@@ -25,10 +26,10 @@ class Prices:
 
     def __init__(self, by_model: Mapping[str, Price], currency: str = "$") -> None:
         self.currency = currency
-        self._by_model = by_model
+        self.by_model = by_model
 
     def __bool__(self) -> bool:
-        return bool(self._by_model)
+        return bool(self.by_model)
 
     def cost(self, model: str, usage: Usage | None) -> float | None:
         """What `usage` cost; None where there is no price, or the server did not count.
@@ -44,15 +45,31 @@ class Prices:
         uncached = usage.prompt_tokens - cached
         return (uncached * price.prompt + cached * cached_price + usage.completion_tokens * price.completion) / _MILLION
 
+    def cost_of_turn(self, requested: str, served: str | None, usage: Usage | None) -> float | None:
+        """What a turn cost, by the name under which the model was requested, else by the one that the server gave it."""
+        cost = self.cost(requested, usage)
+        if cost is None and served is not None:
+            cost = self.cost(served, usage)
+        # Without what binary fractions add to it: 6.449999999999999e-06 is 6.45e-06.
+        return None if cost is None else round(cost, 12)
+
+    def shown_cost(self, requested: str, served: str | None, usage: Usage | None) -> str | None:
+        """The same in words."""
+        cost = self.cost_of_turn(requested, served, usage)
+        return None if cost is None else money(cost, self.currency)
+
     def _price(self, model: str) -> Price | None:
-        if model in self._by_model:
-            return self._by_model[model]
+        if model in self.by_model:
+            return self.by_model[model]
         # The longest name is the most specific one.
-        fitting = [name for name in self._by_model if "*" in name and fnmatchcase(model, name.replace("[", "[[]"))]
-        return self._by_model[max(fitting, key=len)] if fitting else None
+        fitting = [name for name in self.by_model if "*" in name and fnmatchcase(model, name.replace("[", "[[]"))]
+        return self.by_model[max(fitting, key=len)] if fitting else None
+
+
+NO_PRICES: Final = Prices({})
 
 
 def money(amount: float, currency: str) -> str:
     """An amount with as many digits as it needs: `$0.0012`, `$3.40`, `0.50 EUR`."""
-    digits = f"{amount:.2f}" if amount >= 1 or amount == 0 else f"{amount:.2g}" if amount >= 0.001 else f"{amount:.6f}"
+    digits = f"{amount:.2f}" if amount >= 0.1 or amount == 0 else f"{amount:.2g}" if amount >= 0.001 else f"{amount:.6f}"
     return f"{digits} {currency}" if currency[:1].isalpha() else f"{currency}{digits}"

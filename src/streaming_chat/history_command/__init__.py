@@ -13,10 +13,10 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from streaming_chat.core.errors import ExitStatus, UsageError
-from streaming_chat.core.prices import Prices
+from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.core.sanitize import sanitize, sanitize_json
 from streaming_chat.history import MARKS, FoundTurn, History, Selection, StoredTurn, TurnSummary
 from streaming_chat.history_command.arguments import parse, selection_of
@@ -26,8 +26,6 @@ from streaming_chat.history_command.new_file import replace_file
 from streaming_chat.history_command.page import page
 from streaming_chat.transcripts import FORMATS, written
 from streaming_chat.transcripts.turns_json import as_object
-
-NO_PRICES: Final = Prices({})
 
 
 class Writable(Protocol):
@@ -49,10 +47,9 @@ def history_command(
 ) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
-    `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again; `prices`
-    are what the costs in `stats` are reckoned by. Raises ChatError when the arguments are wrong, when there is no such turn,
-    when the history cannot be read, and when a page cannot be written. `--help` leaves by
-    SystemExit(0).
+    `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again; `prices` say what
+    one cost. Raises ChatError when the arguments are wrong, when there is no such turn, when the history cannot be read,
+    and when a file cannot be written. `--help` leaves by SystemExit(0).
     """
     options = parse(arguments)
     # Reading has nothing to notice: what fails is raised.
@@ -76,6 +73,7 @@ class _Command:
         self._prices = prices
         self._terminal = terminal
         self._color = color
+        self._prices = prices
 
     def turn(self) -> StoredTurn:
         """The turn that is meant; UsageError when there is none of its number."""
@@ -101,7 +99,7 @@ class _Command:
         turn = self.turn()
         if self._options.json:
             return [self._as_json(turn)]
-        return [*page(turn, sanitize if self._terminal else str)]
+        return [*page(turn, sanitize if self._terminal else str, self._prices)]
 
     def do_export(self) -> list[str]:
         """Write turns as a document."""
@@ -198,6 +196,7 @@ class _Command:
 
     def _as_json(self, turn: TurnSummary) -> str:
         fields = as_object(turn)
+        fields["cost"] = self._prices.cost_of_turn(turn.model, turn.served_model, turn.usage)
         if isinstance(turn, FoundTurn):
             fields["found"] = turn.found.replace(MARKS[0], "**").replace(MARKS[1], "**")
         return self._harmless(json.dumps(fields, ensure_ascii=False))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.history import StoredTurn
 from streaming_chat.history_command.lines import one_line
 from streaming_chat.transcripts.facts import answers, end, facts, heading, speaker
 
 
-def page(turn: StoredTurn, clean: Callable[[str], str]) -> Iterator[str]:
+def page(turn: StoredTurn, clean: Callable[[str], str], prices: Prices = NO_PRICES) -> Iterator[str]:
     """Header, messages, answer, end; each text out of the history has gone through `clean`."""
     yield one_line(clean(heading(turn)))
     if told := " · ".join(facts(turn)):
@@ -21,5 +22,5 @@ def page(turn: StoredTurn, clean: Callable[[str], str]) -> Iterator[str]:
         yield ""
         yield clean(f"{who}: {text}")
     yield ""
-    for line in end(turn):
+    for line in end(turn, prices.shown_cost(turn.model, turn.served_model, turn.usage)):
         yield one_line(clean(line))

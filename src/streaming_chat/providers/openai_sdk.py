@@ -94,6 +94,7 @@ class OpenAISDK:
             "model": request.model,
             "max_tokens": request.max_tokens,
             "stream": True,
+            "stream_options": {"include_usage": True} if request.include_usage else None,
             "temperature": request.temperature,
             "top_p": request.top_p,
         }

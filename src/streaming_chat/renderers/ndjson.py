@@ -29,6 +29,7 @@ from streaming_chat.core.events import (
     ToolCallDelta,
     UsageReported,
 )
+from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.sanitize import sanitize_json
 from streaming_chat.core.surrogates import SurrogateJoiner
@@ -55,8 +56,9 @@ _NAMES: dict[type[object], str] = {
 class NDJSONRenderer:
     """Writes the lines of one turn."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, prices: Prices = NO_PRICES) -> None:
         self._output = output
+        self._prices = prices
         self._start = 0.0
         self.patient, self.take_up = output.patient, output.take_up
 
@@ -92,6 +94,7 @@ class NDJSONRenderer:
                 "model": turn.model,
                 "request_id": turn.request_id,
                 "usage": asdict(turn.usage) if turn.usage else None,
+                "cost": self._prices.cost_of_turn(turn.request.model, turn.model, turn.usage),
                 "timing": {name: _rounded(value) for name, value in timing.items()},
                 "error": error_fields(turn.error),
             }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from streaming_chat.core.adaptation import ADAPTATIONS
 from streaming_chat.core.errors import ExitStatus, OutputClosed
 from streaming_chat.core.events import Adapted, Event, NotStreamed, Outcome, ReasoningUnmarked, Retrying, Skipped
+from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.core.reply import OUTCOME_OF_FINISH_REASON, Turn
 from streaming_chat.core.timing import Timing
 from streaming_chat.notices import Notices
@@ -31,8 +32,11 @@ _MOST_SKIPPED = 3
 class StatusRenderer:
     """Tells how a turn went. In a chat, an answer that is not whole is a notice; alone, it is the program's error."""
 
-    def __init__(self, notices: Notices, *, in_chat: bool, latency: bool, calls_are_shown: bool) -> None:
+    def __init__(
+        self, notices: Notices, *, in_chat: bool, latency: bool, calls_are_shown: bool, prices: Prices = NO_PRICES
+    ) -> None:
         self._notices = notices
+        self._prices = prices
         self._in_chat = in_chat
         self._latency = latency
         self._calls_are_shown = calls_are_shown
@@ -70,7 +74,8 @@ class StatusRenderer:
                 self._notices.line(f"[the model calls {call.name}] {call.arguments}", style="dim")
         self._tell_outcome(turn)
         if self._latency and turn.timing.headers is not None:
-            self._notices.line(latency_line(turn.timing), style="dim")
+            cost = self._prices.shown_cost(turn.request.model, turn.model, turn.usage)
+            self._notices.line(latency_line(turn.timing, cost), style="dim")
 
     def _tell_outcome(self, turn: Turn) -> None:
         if turn.error is not None:
@@ -105,14 +110,16 @@ def exit_status(turn: Turn) -> int:
     return ExitStatus.COMPLETE if turn.outcome is Outcome.COMPLETE else ExitStatus.NOT_WHOLE
 
 
-def latency_line(timing: Timing) -> str:
-    """`(first token: 0.410s · total: 1.920s)`, with further figures after the total where there are any."""
+def latency_line(timing: Timing, cost: str | None = None) -> str:
+    """`(first token: 0.410s · total: 1.920s)`, with further figures after the total where there are any, and the cost."""
     first = "none" if timing.first_token is None else f"{timing.first_token:.3f}s"
     figures = [f"first token: {first}", f"total: {timing.total:.3f}s"]
     if timing.tokens_per_second is not None:
         figures.append(f"{timing.tokens_per_second:.1f} tokens/s")
     if timing.attempts > 1:
         figures.append(f"attempts: {timing.attempts}")
+    if cost is not None:
+        figures.append(cost)
     return f"({' · '.join(figures)})"
 
 

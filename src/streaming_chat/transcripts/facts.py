@@ -36,10 +36,10 @@ def facts(turn: StoredTurn) -> list[str]:
     return told
 
 
-def end(turn: StoredTurn) -> Iterator[str]:
-    """How long it took and how it ended, in lines."""
+def end(turn: StoredTurn, cost: str | None = None) -> Iterator[str]:
+    """How long it took, what it cost, if that is known, and how it ended, in lines."""
     if turn.timing is not None:
-        yield latency_line(turn.timing)
+        yield latency_line(turn.timing, cost)
     if turn.outcome is None:
         yield "outcome: unfinished (it is still running, or its process was killed)"
     else:
