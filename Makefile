@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: chat test check bench install clean FORCE
+.PHONY: chat test check bench demo install clean FORCE
 .DEFAULT_GOAL := chat
 
 # By module: the script beside it names the folder in which it was installed.
@@ -28,6 +28,10 @@ check: .venv/.installed-dev
 # This program beside other clients, which come from PyPI into environments of their own. Takes a quarter of an hour.
 bench: .venv/.installed-dev benchmarks/.clients/.installed
 	@$(BIN)/python benchmarks/clients.py $(ARGS)
+
+# The project page's demo anew, on the embedded model.
+demo: .venv/.installed-dev
+	@$(BIN)/python projects/02-streaming-chat/make_demo.py
 
 benchmarks/.clients/.installed:
 	@for client in llm shell-gpt; do \

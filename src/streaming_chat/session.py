@@ -51,7 +51,7 @@ class SessionProvider(Provider, Protocol):
 
 
 class Session:
-    """One run of the program. `history`, `log`, `transcript` and `telemetry` are None when nothing is to be kept, or told."""
+    """One run of the program. What is None of `history`, `log`, `transcript` and `telemetry` is not kept, or not told."""
 
     def __init__(
         self,
