@@ -111,10 +111,10 @@ def _chat(environment: dict[str, str]) -> str:
     with Screen(CHAT.split(), env=environment, cwd=DEMO, columns=80, lines=60) as screen:
         screen.wait_for("You:", timeout=60)
         for number, line in enumerate(TYPED):
-            prompts = screen.text.count("You:")
+            before, prompts = len(screen.text), screen.text.count("You:")
             screen.line(line)
             if number == len(TYPED) - 1:
-                screen.wait_for(re.compile(r"streaming\.\.\.\):\n.{20}", re.DOTALL), timeout=60)
+                screen.wait_for(re.compile(r"streaming\.\.\.\):\n.{20}", re.DOTALL), timeout=60, after=before)
                 screen.send("\x03")
             screen.wait_until(lambda prompts=prompts: screen.text.count("You:") > prompts, timeout=60)
         screen.line("/exit")
