@@ -72,7 +72,7 @@ def _main_help() -> str:
 
 
 def _history_help() -> str:
-    actions = ((), ("list",), ("search",), ("show",), ("replay",), ("stats",), ("delete",))
+    actions = ((), *((name,) for name in ("list", "search", "show", "replay", "export", "import", "stats", "delete")))
     return _block("\n".join(laid_out(help_text("history", *action)) for action in actions))
 
 
@@ -181,6 +181,8 @@ def _built_in(name: str) -> str:
         return "–"
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
@@ -197,7 +199,7 @@ def _modules() -> str:
     for rank, layer in reversed(list(enumerate(layers, 1))):
         for family in sorted(layer - {"__init__"}):
             folder = SOURCE / family
-            paths = sorted(folder.glob("*.py")) if folder.is_dir() else [SOURCE / f"{family}.py"]
+            paths = sorted(folder.rglob("*.py")) if folder.is_dir() else [SOURCE / f"{family}.py"]
             for path in paths:
                 name = path.relative_to(SOURCE).as_posix().removesuffix("__init__.py")
                 rows.append((str(rank), f"[`{name}`](../src/streaming_chat/{name})", _first_sentence(path)))
