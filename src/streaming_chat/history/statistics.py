@@ -98,7 +98,7 @@ class Statistics:
 
 
 def statistics(turns: Iterable[TurnSummary], prices: Prices) -> Statistics:
-    """The figures of `turns`; a cost where `prices` has the requested model."""
+    """The figures of `turns`; a cost where `prices` has the model, as requested or as served."""
     groups: dict[tuple[str, str], list[TurnSummary]] = {}
     for turn in turns:
         groups.setdefault((turn.model, turn.endpoint), []).append(turn)
@@ -113,7 +113,7 @@ def _figures(turns: Sequence[TurnSummary], prices: Prices) -> Figures:
     outcomes = Counter(turn.status for turn in turns)
     usages = [turn.usage for turn in turns if turn.usage is not None]
     timings = [(turn.outcome, turn.timing) for turn in turns if turn.timing is not None]
-    costs = [cost for turn in turns if (cost := prices.cost(turn.model, turn.usage)) is not None]
+    costs = [cost for turn in turns if (cost := prices.cost_of_turn(turn.model, turn.served_model, turn.usage)) is not None]
     return Figures(
         turns=len(turns),
         outcomes={name: outcomes[name] for name in OUTCOMES if outcomes[name]},
