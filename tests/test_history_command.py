@@ -296,13 +296,18 @@ def test_help_leaves_with_status_0(path: Path, capsys: pytest.CaptureFixture[str
     assert "usage: streaming-chat history" in capsys.readouterr().out
 
 
-def test_a_file_that_is_no_database_is_an_error_that_names_it(path: Path) -> None:
+def test_a_file_that_is_no_database_is_set_aside_and_an_empty_history_is_shown(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path.parent.mkdir()
     path.write_text("My diary. " * 100)
-    with pytest.raises(ChatError) as caught:
-        shown(path)
-    assert "not a database" in caught.value.message
-    assert str(path) in caught.value.hint
+    out = io.StringIO()
+    notices: list[str] = []
+    assert history_command(["list"], path=path, out=out, terminal=True, notice=notices.append) == 0
+    assert (out.getvalue(), capsys.readouterr().err) == ("", "the history is empty\n")
+    (aside,) = path.parent.iterdir()
+    assert notices == [f"the history was damaged and is set aside as {aside}; a new one is begun"]
+    assert aside.read_text() == "My diary. " * 100
 
 
 # Searching, selecting, deleting

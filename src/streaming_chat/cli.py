@@ -158,6 +158,7 @@ class _Program:
                 terminal=self._output.is_terminal,
                 color=self._output.has_color,
                 play=self._play,
+                notice=self._notices.notice,
             )
         handlers: dict[str, Callable[[], int]] = {"models": self._models, "config": self._config}
         if command not in handlers:

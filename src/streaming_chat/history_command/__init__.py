@@ -39,16 +39,16 @@ def history_command(
     terminal: bool,
     color: bool = False,
     play: Callable[[StoredTurn, argparse.Namespace], int] | None = None,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
-    `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again. Raises ChatError
-    when the arguments are wrong, when there is no such turn, and when the file cannot be read. `--help` leaves by
-    SystemExit(0).
+    `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again; `notice` is
+    told when the file was damaged. Raises ChatError when the arguments are wrong, when there is no such turn, and when the
+    file cannot be read. `--help` leaves by SystemExit(0).
     """
     options = parse(arguments)
-    # Reading has nothing to notice: what fails is raised.
-    with closing(History(path, notice=lambda _: None)) as history:
+    with closing(History(path, notice)) as history:
         command = _Command(history, options, terminal=terminal, color=color)
         if options.action == "replay" and play is not None:
             return play(command.turn(), options)
