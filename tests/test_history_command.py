@@ -365,6 +365,23 @@ def test_nothing_is_deleted_unasked(path: Path, arguments: tuple[str, ...], mess
     assert shown(path, "list").split()[-1] == "one"
 
 
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (("99",), "no turn 99 in the history"),
+        (("2", "99"), "no turn 99 in the history"),
+        (("7", "1", "99", "7"), "no turns 7, 99 in the history"),
+        (("9" * 40, "1"), f"no turn {'9' * 40} in the history"),
+    ],
+)
+def test_where_one_number_is_wrong_nothing_is_deleted(path: Path, numbers: tuple[str, ...], message: str) -> None:
+    keep(path, answered("one"), answered("two"))
+    with pytest.raises(UsageError) as caught:
+        shown(path, "delete", *numbers, "--yes")
+    assert (caught.value.message, caught.value.exit_status) == (message, 2)
+    assert len(shown(path, "list").splitlines()) == 2
+
+
 def test_path_says_where_the_history_is(path: Path) -> None:
     assert shown(path, "path") == f"{path}\n"
     assert json.loads(shown(path, "path", "--json")) == {"path": str(path)}

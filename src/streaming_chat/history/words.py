@@ -57,7 +57,7 @@ def mend_index(connection: sqlite3.Connection) -> bool:
     if not all(problem == "ok" or "FTS5 table" in problem for problem in problems):
         return False
     with transaction(connection, "BEGIN IMMEDIATE"):
-        # The averages and the structure of an empty index, as FTS5 begins one (fts5_index.c, sqlite3Fts5IndexReinit): an index
+        # The averages and the structure of an empty index, as FTS5 begins one (fts5_index.c, sqlite3Fts5IndexReinit): one
         # whose structure cannot be read is not opened, not even to be made anew.
         connection.execute("REPLACE INTO words_data (id, block) VALUES (1, x''), (10, zeroblob(7))")
         connection.execute("INSERT INTO words (words) VALUES ('rebuild')")

@@ -10,7 +10,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +22,7 @@ from streaming_chat.history import MARKS, FoundTurn, History, Selection, StoredT
 from streaming_chat.history_command.arguments import parse, selection_of
 from streaming_chat.history_command.listing import found_lines, table
 from streaming_chat.history_command.page import page
+from streaming_chat.notices import counted
 
 
 class Writable(Protocol):
@@ -70,10 +71,14 @@ class _Command:
         """The turn that is meant; UsageError when there is none of its number."""
         turn = self._history.turn(self._options.number)
         if turn is None:
-            raise UsageError(
-                f"no turn {self._options.number} in the history", "`streaming-chat history` lists the turns that there are"
-            )
+            raise _no_turns([self._options.number])
         return turn
+
+    def require(self, numbers: Sequence[int]) -> None:
+        """UsageError that names those of `numbers` that no turn has: a wrong number is a slip, not an empty choice."""
+        there = set(self._history.numbers(Selection(numbers=numbers)))
+        if missing := sorted(set(numbers) - there):
+            raise _no_turns(missing)
 
     def do_list(self) -> list[str]:
         """The last turns."""
@@ -99,7 +104,8 @@ class _Command:
             raise UsageError(
                 "which turns are to be deleted?", "give their numbers, or say with --since, --model … which; --all for all"
             )
-        count = len(self._history.turns(None, selection))
+        self.require(self._options.numbers)
+        count = len(self._history.numbers(selection))
         if count and not self._options.yes and not _is_confirmed(count):
             return self._told(0)
         return self._told(self._history.delete(selection) if count else 0)
@@ -111,7 +117,7 @@ class _Command:
     def _told(self, deleted: int) -> list[str]:
         if self._options.json:
             return [json.dumps({"deleted": deleted})]
-        return [f"{deleted} {'turn' if deleted == 1 else 'turns'} deleted"]
+        return [f"{counted(deleted, 'turn', 'turns')} deleted"]
 
     def _shown(self, turns: list[TurnSummary], nothing: str) -> list[str]:
         if not turns:
@@ -131,11 +137,17 @@ class _Command:
         return sanitize_json(line) if self._terminal else line
 
 
+def _no_turns(numbers: Sequence[int]) -> UsageError:
+    named = ", ".join(map(str, numbers))
+    return UsageError(
+        f"no {'turn' if len(numbers) == 1 else 'turns'} {named} in the history",
+        "`streaming-chat history` lists the turns that there are",
+    )
+
+
 def _is_confirmed(count: int) -> bool:
     if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError(
-            f"{count} {'turn' if count == 1 else 'turns'} would be deleted for good", "--yes deletes them without asking"
-        )
-    sys.stderr.write(f"Delete {count} {'turn' if count == 1 else 'turns'} for good? [y/N] ")
+        raise UsageError(f"{counted(count, 'turn', 'turns')} would be deleted for good", "--yes deletes them without asking")
+    sys.stderr.write(f"Delete {counted(count, 'turn', 'turns')} for good? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
