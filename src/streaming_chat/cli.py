@@ -252,19 +252,24 @@ class _Program:
             return content.decode("utf-8-sig", errors="replace")
 
     def _session(self, *, in_chat: bool) -> Any:
-        from streaming_chat.history import History
+        from streaming_chat.history import History, kept_endpoint
         from streaming_chat.session import Session
         from streaming_chat.session_log import SessionLog
 
         provider, endpoint, settings = self._connect()
+        earlier = self._earlier()
+        model_is_fixed = endpoint != settings.base_url
+        if earlier is not None:
+            settings = settings.changed("stateful", True, settings.origin("resume" if settings.resume else "continue_last"))
+            # Elsewhere its model may be unknown, or be called otherwise.
+            is_there = not model_is_fixed and earlier.endpoint == kept_endpoint(endpoint)
+            if is_there and not settings.is_set("model"):
+                settings = settings.changed("model", earlier.model, f"turn {earlier.number}")
         log = None
         if settings.log_dir:
             header = {"model": settings.model, "endpoint": endpoint, **_given(settings)}
             log = SessionLog(settings.log_dir, header=header, secret=settings.api_key, notice=self._notices.notice)
         history = None if settings.no_history else History(self._history_path, self._notices.notice)
-        earlier = self._earlier()
-        if earlier is not None:
-            settings = settings.changed("stateful", True, settings.origin("resume" if settings.resume else "continue_last"))
         return Session(
             settings,
             provider,
@@ -274,7 +279,7 @@ class _Program:
             history=history,
             log=log,
             adaptations=self._adaptations(endpoint),
-            model_is_fixed=endpoint != settings.base_url,
+            model_is_fixed=model_is_fixed,
             in_chat=in_chat,
             earlier=earlier,
         )

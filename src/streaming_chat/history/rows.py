@@ -135,14 +135,18 @@ def turn_begun(request: ChatRequest, endpoint: str, session: str) -> dict[str, A
         {
             "session": session,
             "started_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            # A key may hide in user:password or in the query of a base URL.
-            "endpoint": re.split("[?#]", _USER_AND_PASSWORD.sub("//", endpoint))[0],
+            "endpoint": kept_endpoint(endpoint),
             "model": request.model,
             "settings": as_json(_settings(request)),
             "prompt": request.prompt,
             "messages": as_json([{"role": message.role, "content": message.content} for message in request.messages]),
         }
     )
+
+
+def kept_endpoint(endpoint: str) -> str:
+    """A base URL as it is kept: a key may hide in its user:password or in its query."""
+    return re.split("[?#]", _USER_AND_PASSWORD.sub("//", endpoint))[0]
 
 
 def _settings(request: ChatRequest) -> dict[str, Any]:
