@@ -227,6 +227,24 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(f"PRAGMA user_version = {version}")
 
 
+def shrink(connection: sqlite3.Connection) -> tuple[bool, bool]:
+    """After a deletion: whether what was deleted is gone from the disk, and whether the file is as small as it can be.
+
+    `secure_delete` has written zeros over it, but into the -wal, whose older parts hold the text itself. Neither is done
+    where another process reads or writes for longer than `BUSY_TIMEOUT`; VACUUM also takes room for a copy.
+    """
+
+    def is_done(statement: str) -> bool:
+        try:
+            row = connection.execute(statement).fetchone()
+        except sqlite3.OperationalError:  # locked, a full disk: the turns are deleted all the same
+            return False
+        return row is None or row[0] == 0  # a checkpoint says whether it was kept from its work
+
+    is_small = is_done("VACUUM")
+    return is_done("PRAGMA wal_checkpoint(TRUNCATE)"), is_small
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
     """All of what is done inside, or nothing."""

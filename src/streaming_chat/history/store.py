@@ -19,7 +19,7 @@ from streaming_chat.core.errors import ChatError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, Started, TextDelta, ToolCallDelta
 from streaming_chat.core.reply import Turn
 from streaming_chat.history.damage import Damaged, is_damage, set_aside
-from streaming_chat.history.file import Connection, open_file, transaction
+from streaming_chat.history.file import Connection, open_file, shrink, transaction
 from streaming_chat.history.rows import (
     DELETE_PIECES,
     DELETE_PIECES_OF,
@@ -47,6 +47,10 @@ from streaming_chat.history.words import found_rows, mend_index, numbers
 SAVE_INTERVAL = 0.5
 
 _KIND_OF_EVENT: Final[dict[type, str]] = {TextDelta: "text", ReasoningDelta: "reasoning", RefusalDelta: "refusal"}
+_NOT_GONE: Final = "another process was reading: the deleted text is gone from the disk once all other sessions have ended"
+_NOT_SMALL: Final = (
+    "the file was not made smaller (another process is writing, or the disk is full): the next deletion does it"
+)
 _T = TypeVar("_T")
 EVERYTHING: Final = Selection()
 
@@ -206,7 +210,10 @@ class History:
         return self._read(lambda connection: numbers(connection, selection)) or []
 
     def delete(self, selection: Selection) -> int:
-        """Remove turns for good, from the disk too; how many there were. Raises as `turns` does."""
+        """Remove turns for good, from the disk too; how many there were. Raises as `turns` does.
+
+        What other processes keep from being done is told: the turns are deleted all the same.
+        """
 
         def remove(connection: sqlite3.Connection) -> int:
             connection.execute("PRAGMA secure_delete = ON")
@@ -218,8 +225,11 @@ class History:
                     # What was deleted stays in the index until its parts are merged.
                     connection.execute("INSERT INTO words (words) VALUES ('optimize')")
             if meant:
-                connection.execute("VACUUM")
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                is_gone, is_small = shrink(connection)
+                if not is_gone:
+                    self._untold.append(_NOT_GONE)
+                elif not is_small:
+                    self._untold.append(_NOT_SMALL)
             return len(meant)
 
         return self._read(remove, begin=None) or 0
