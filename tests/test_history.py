@@ -402,6 +402,22 @@ def test_a_file_of_version_0_is_brought_up_to_date(history: History, path: Path,
     assert notices == []
 
 
+@pytest.mark.parametrize("lock", ["BEGIN", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_a_new_file_that_another_process_is_making_too_is_waited_for(path: Path, notices: list[str], lock: str) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE others (x)")
+        other.execute(lock)
+        other.execute("SELECT * FROM others").fetchall()
+        letting_go = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+        letting_go.start()
+        with closing(History(path, notices.append)) as history:
+            record(history).end(whole())
+            assert len(history.turns()) == 1
+        letting_go.join()
+    assert notices == []
+
+
 def test_a_later_migration_keeps_the_turns(history: History, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record(history).end(whole())
     history.close()

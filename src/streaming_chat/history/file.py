@@ -34,6 +34,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -178,7 +179,8 @@ def open_file(path: Path, *, create: bool) -> Connection:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute("PRAGMA cache_size = -256")  # KiB: what is written is not read again
-            connection.execute("PRAGMA journal_mode = WAL")
+            if not _done(connection, "PRAGMA journal_mode = WAL"):
+                raise sqlite3.OperationalError("database is locked")
             _migrate(connection, path)
         except BaseException as error:
             sqlite3.Connection.close(connection)
@@ -216,6 +218,26 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
+def _done(connection: sqlite3.Connection, statement: str) -> bool:
+    """Carry out `statement`; False when others kept it from its work for `BUSY_TIMEOUT`. Other sqlite3.Errors are raised.
+
+    SQLite does not wait for every lock: not where two processes switch to WAL, nor for a checkpoint that is running.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            row = connection.execute(statement).fetchone()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+        else:
+            if row is None or row[0] != 1:  # what a checkpoint says that others kept from its work
+                return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+
+
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     if _check_version(connection, path) == VERSION:
         return
@@ -233,16 +255,12 @@ def shrink(connection: sqlite3.Connection) -> tuple[bool, bool]:
     `secure_delete` has written zeros over it, but into the -wal, whose older parts hold the text itself. Neither is done
     where another process reads or writes for longer than `BUSY_TIMEOUT`; VACUUM also takes room for a copy.
     """
-
-    def is_done(statement: str) -> bool:
-        try:
-            row = connection.execute(statement).fetchone()
-        except sqlite3.OperationalError:  # locked, a full disk: the turns are deleted all the same
-            return False
-        return row is None or row[0] == 0  # a checkpoint says whether it was kept from its work
-
-    is_small = is_done("VACUUM")
-    return is_done("PRAGMA wal_checkpoint(TRUNCATE)"), is_small
+    is_gone = is_small = False
+    with suppress(sqlite3.OperationalError):  # a full disk: the turns are deleted all the same
+        is_small = _done(connection, "VACUUM")
+    with suppress(sqlite3.OperationalError):
+        is_gone = _done(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+    return is_gone, is_small
 
 
 @contextmanager
