@@ -7,8 +7,6 @@ import shutil
 import signal
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from history_process import output_of, run
 from streaming_chat.core.arrivals import KINDS, Arrival, decode_arrivals, encode_arrivals
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.errors import ChatError, QuotaError, UsageError
@@ -40,31 +39,6 @@ from streaming_chat.history import file as module
 
 ENDPOINT = "https://api.example.test/v1"
 REQUEST = ChatRequest("gpt-4o-mini", (Message("system", "Be brief."), Message("user", "Why?")))
-
-#: What the scripts below begin with: a history in the folder that they are given, and a turn.
-PRELUDE = """
-import resource, sys, time
-from pathlib import Path
-from streaming_chat.core.conversation import ChatRequest, Message
-from streaming_chat.core.events import Outcome, Sent, TextDelta
-from streaming_chat.core.reply import Turn
-from streaming_chat.core.timing import Timing
-from streaming_chat.history import History
-
-def say(text):
-    print(text, flush=True)
-
-def record(history, prompt):
-    request = ChatRequest("m", (Message("user", prompt),))
-    recorder = history.recorder(request, endpoint="http://x.test", session="s")
-    recorder.handle(Sent(time.perf_counter()))
-    return request, recorder
-
-def whole(request, text):
-    return Turn(request, text, "", Outcome.COMPLETE, "stop", None, Timing(total=1.0))
-
-history = History(Path(sys.argv[1]), lambda text: say("notice: " + text))
-"""
 
 
 @pytest.fixture
@@ -105,22 +79,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
-
-
-def run(script: str, *arguments: object, wrapper: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*wrapper, sys.executable, "-W", "error", "-c", PRELUDE + script, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def output_of(process: subprocess.Popen[str]) -> list[str]:
-    out, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (0, "")
-    return out.splitlines()
 
 
 def mode(path: Path) -> int:
@@ -444,6 +402,22 @@ def test_a_file_of_version_0_is_brought_up_to_date(history: History, path: Path,
     assert notices == []
 
 
+@pytest.mark.parametrize("lock", ["BEGIN", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_a_new_file_that_another_process_is_making_too_is_waited_for(path: Path, notices: list[str], lock: str) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE others (x)")
+        other.execute(lock)
+        other.execute("SELECT * FROM others").fetchall()
+        letting_go = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+        letting_go.start()
+        with closing(History(path, notices.append)) as history:
+            record(history).end(whole())
+            assert len(history.turns()) == 1
+        letting_go.join()
+    assert notices == []
+
+
 def test_a_later_migration_keeps_the_turns(history: History, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record(history).end(whole())
     history.close()
@@ -492,18 +466,6 @@ def go_on(history: History) -> None:
         recorder = record(history)
         recorder.handle(TextDelta(100.0, "x"))
         recorder.end(whole())
-
-
-def test_a_file_that_is_no_database_is_told_once_and_left_alone(history: History, path: Path, notices: list[str]) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b"My diary. " * 1000)
-    go_on(history)
-    (notice,) = notices
-    assert "file is not a database" in notice
-    assert str(path) in notice
-    assert path.read_bytes() == b"My diary. " * 1000
-    with pytest.raises(ChatError, match="file is not a database"):
-        history.turns()
 
 
 def test_a_file_in_the_place_of_the_folder_is_told_once(history: History, path: Path, notices: list[str]) -> None:

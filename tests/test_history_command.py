@@ -297,13 +297,18 @@ def test_help_leaves_with_status_0(path: Path, capsys: pytest.CaptureFixture[str
     assert "usage: streaming-chat history" in capsys.readouterr().out
 
 
-def test_a_file_that_is_no_database_is_an_error_that_names_it(path: Path) -> None:
+def test_a_file_that_is_no_database_is_set_aside_and_an_empty_history_is_shown(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path.parent.mkdir()
     path.write_text("My diary. " * 100)
-    with pytest.raises(ChatError) as caught:
-        shown(path)
-    assert "not a database" in caught.value.message
-    assert str(path) in caught.value.hint
+    out = io.StringIO()
+    notices: list[str] = []
+    assert history_command(["list"], path=path, out=out, terminal=True, notice=notices.append) == 0
+    assert (out.getvalue(), capsys.readouterr().err) == ("", "the history is empty\n")
+    (aside,) = path.parent.iterdir()
+    assert notices == [f"the history was damaged and is set aside as {aside}; a new one is begun"]
+    assert aside.read_text() == "My diary. " * 100
 
 
 # Searching, selecting, deleting
@@ -359,6 +364,23 @@ def test_nothing_is_deleted_unasked(path: Path, arguments: tuple[str, ...], mess
         shown(path, *arguments)
     assert message in caught.value.message
     assert shown(path, "list").split()[-1] == "one"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (("99",), "no turn 99 in the history"),
+        (("2", "99"), "no turn 99 in the history"),
+        (("7", "1", "99", "7"), "no turns 7, 99 in the history"),
+        (("9" * 40, "1"), f"no turn {'9' * 40} in the history"),
+    ],
+)
+def test_where_one_number_is_wrong_nothing_is_deleted(path: Path, numbers: tuple[str, ...], message: str) -> None:
+    keep(path, answered("one"), answered("two"))
+    with pytest.raises(UsageError) as caught:
+        shown(path, "delete", *numbers, "--yes")
+    assert (caught.value.message, caught.value.exit_status) == (message, 2)
+    assert len(shown(path, "list").splitlines()) == 2
 
 
 def test_path_says_where_the_history_is(path: Path) -> None:

@@ -16,7 +16,7 @@ from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.events import Outcome, TextDelta
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.timing import Timing
-from streaming_chat.history import MARKS, FoundTurn, History, Selection
+from streaming_chat.history import MARKS, FoundTurn, History, Selection, file
 from streaming_chat.history.file import MIGRATIONS
 
 Keep = Callable[..., None]
@@ -141,6 +141,120 @@ def test_what_is_deleted_is_not_in_the_files_any_more(history: History, keep: Ke
         assert numbers(other, words="kept") == [51]
         for file in path.parent.iterdir():
             assert b"secret" not in file.read_bytes(), file.name
+
+
+def bytes_with(path: Path, text: bytes) -> list[str]:
+    """The files that hold `text`."""
+    return [file.name for file in path.parent.iterdir() if text in file.read_bytes()]
+
+
+def keep_secrets(keep: Keep) -> None:
+    for number in range(50):
+        keep(f"secretprompt{number:02d}", f"secretanswer{number:02d} " * 200)
+    keep("kept", "also kept")
+
+
+@pytest.fixture
+def told(path: Path) -> Iterator[tuple[History, list[str]]]:
+    """Another history of the same file, and what it says."""
+    notices: list[str] = []
+    with closing(History(path, notices.append)) as history:
+        yield history, notices
+
+
+def test_a_deletion_that_a_reader_holds_up_says_so_and_is_done_when_all_have_ended(
+    history: History, keep: Keep, path: Path, told: tuple[History, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "BUSY_TIMEOUT", 0.05)
+    keep_secrets(keep)
+    other, notices = told
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM turns").fetchone()
+        assert other.delete(Selection(words="secret*")) == 50
+    (notice,) = notices
+    assert "the deleted text is gone from the disk once all other sessions have ended" in notice
+    assert [turn.prompt for turn in other.turns()] == ["kept"]
+    history.close()
+    other.close()
+    assert bytes_with(path, b"secret") == []
+
+
+def test_a_deletion_goes_through_although_a_writer_keeps_the_file_from_being_made_smaller(
+    history: History, keep: Keep, path: Path, told: tuple[History, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "BUSY_TIMEOUT", 0.05)
+    keep_secrets(keep)
+    history.close()
+    other, notices = told
+    writer = sqlite3.connect(path, isolation_level=None)
+
+    def hold_it_up(statement: str) -> None:
+        if statement == "VACUUM":
+            writer.execute("BEGIN IMMEDIATE")
+        elif statement.startswith("PRAGMA wal_checkpoint"):
+            writer.execute("ROLLBACK")
+
+    other.turns()
+    assert other._connection is not None
+    other._connection.set_trace_callback(hold_it_up)
+    size = path.stat().st_size
+    assert other.delete(Selection(words="secret*")) == 50
+    writer.close()
+    (notice,) = notices
+    assert "was not made smaller" in notice
+    assert path.stat().st_size == size
+    assert bytes_with(path, b"secret") == []
+    assert numbers(other, words="kept") == [51]
+
+
+def test_what_a_running_turn_says_after_its_deletion_is_not_kept(history: History, path: Path) -> None:
+    recorder = history.recorder(ChatRequest("m", (Message("user", "hi"),)), endpoint="e", session="s")
+    recorder.handle(TextDelta(1.0, "secret one"))
+    history._save_running()
+    assert history.delete(Selection(numbers=[1])) == 1
+    recorder.handle(TextDelta(1.0, "secret two"))
+    history._save_running()
+    recorder.end(Turn(ChatRequest("m", ()), "secret one secret two", "", Outcome.COMPLETE, "stop", None, Timing(total=1.0)))
+    history.close()
+    assert bytes_with(path, b"secret") == []
+
+
+# The text of a turn that never ended
+
+
+def test_words_of_a_turn_that_never_ended_are_found_as_those_of_others_are(history: History, keep: Keep, path: Path) -> None:
+    keep("one", "gravity of ended things")
+    with closing(History(path, pytest.fail)) as killed:
+        recorder = killed.recorder(ChatRequest("m", (Message("user", "two"),)), endpoint="e", session="s")
+        for piece in ("The rea", "son is Gra", "vity, or 流", "式传输"):
+            recorder.handle(TextDelta(1.0, piece))
+            killed._save_running()
+        keep("three", "no force at all")
+        assert numbers(history, words="gravity") == [1, 2]
+        assert numbers(history, 1, words="gravity") == [2]
+        assert numbers(history, words='"reason is gravity"') == [2]
+        assert numbers(history, words="reas*") == [2]
+        assert numbers(history, words="two reason") == [2]
+        assert numbers(history, words="two gravity force") == []
+        assert numbers(history, words="流式传") == [2]
+        assert numbers(history, words="流式传 gravity") == [2]
+        assert numbers(history, words="gravity", outcome="unfinished") == [2]
+        [turn] = history.turns(None, Selection(words="reason"))
+        assert isinstance(turn, FoundTurn)
+        assert f"The {MARKS[0]}reason{MARKS[1]} is Gravity" in turn.found
+        recorder.end(Turn(ChatRequest("m", ()), "Something else", "", Outcome.COMPLETE, "stop", None, Timing(total=1.0)))
+        assert numbers(history, words="gravity") == [1]
+        assert numbers(history, words="something") == [2]
+
+
+def test_turns_that_never_ended_are_deleted_by_their_words(history: History, keep: Keep) -> None:
+    keep("one", "gravity")
+    recorder = history.recorder(ChatRequest("m", (Message("user", "two"),)), endpoint="e", session="s")
+    recorder.handle(TextDelta(1.0, "gravity"))
+    history._save_running()
+    assert history.delete(Selection(words="gravity")) == 2
+    assert history.turns() == []
 
 
 def test_a_number_is_never_given_twice(history: History, keep: Keep) -> None:

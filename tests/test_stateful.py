@@ -119,7 +119,7 @@ def test_a_conversation_goes_on_from_one_shot_to_the_next(ask: Ask, server: Serv
     assert ask("One?", "--system", "Count.").returncode == 0
     done = ask("Two?", "--continue")
     assert done.returncode == 0
-    assert b"going on behind turn 1: 1 turn goes along" in done.stderr
+    assert b"going on behind turn 1 with gpt-4o-mini: 1 turn goes along" in done.stderr
     assert sent(server) == ["Count.", "One?", "1.", "Two?"]
     assert ask("-c", "Three?", "--system", "Be brief.").returncode == 0
     assert sent(server) == ["Be brief.", "One?", "1.", "Two?", "2.", "Three?"]
@@ -127,6 +127,46 @@ def test_a_conversation_goes_on_from_one_shot_to_the_next(ask: Ask, server: Serv
     assert sent(server) == ["Count.", "One?", "1.", "Four?"]
     turns = [json.loads(line) for line in ask("history", "--json").stdout.splitlines()]
     assert len({turn["session"] for turn in turns}) == 1
+
+
+def model(server: Server) -> str:
+    """The model of the last request."""
+    return server.chats[-1].json["model"]
+
+
+def test_a_conversation_goes_on_with_its_model_unless_another_is_set(ask: Ask, server: Server) -> None:
+    server.play(*[answer([f"{number}."]) for number in range(1, 7)])
+    assert ask("One?", "--model", "a-model").returncode == 0
+    done = ask("Two?", "--continue")
+    assert model(server) == "a-model"
+    assert b"going on behind turn 1 with a-model: 1 turn goes along" in done.stderr
+    assert ask("Three?", "--resume", "1").returncode == 0
+    assert model(server) == "a-model"
+    done = ask("Four?", "--resume", "1", "--model", "another")
+    assert model(server) == "another"
+    assert b"going on behind turn 1 with another: 1 turn goes along" in done.stderr
+    assert ask("Five?", "--resume", "1", env={"STREAMING_CHAT_MODEL": "a-third"}).returncode == 0
+    assert model(server) == "a-third"
+    assert ask("Six?").returncode == 0
+    assert model(server) == "gpt-4o-mini"
+
+
+def test_a_conversation_that_goes_on_elsewhere_does_not_ask_for_its_model_there(ask: Ask, server: Server) -> None:
+    server.play(answer(["1."]), answer(["2."]))
+    assert ask("One?", "--model", "a-model").returncode == 0
+    elsewhere = server.base_url.replace("127.0.0.1", "localhost")
+    assert elsewhere != server.base_url
+    done = ask("Two?", "--continue", env={"OPENAI_BASE_URL": elsewhere})
+    assert (done.returncode, model(server)) == (0, "gpt-4o-mini")
+    assert sent(server) == ["One?", "1.", "Two?"]
+
+
+def test_a_log_names_the_model_of_the_turn_that_is_gone_on_with(ask: Ask, server: Server, world: World) -> None:
+    server.play(answer(["1."]), answer(["2."]))
+    assert ask("One?", "--model", "a-model").returncode == 0
+    assert ask("Two?", "--continue", "--log-dir", "logs").returncode == 0
+    (log,) = (world.folder / "logs").iterdir()
+    assert log.read_text().startswith("# model: a-model\n")
 
 
 def test_an_answer_that_is_not_whole_is_gone_on_behind_without_it(ask: Ask, server: Server) -> None:

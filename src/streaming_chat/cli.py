@@ -162,6 +162,7 @@ class _Program:
                 color=self._output.has_color,
                 play=self._play,
                 prices=self._settings.prices,
+                notice=self._notices.notice,
             )
         handlers: dict[str, Callable[[], int]] = {"models": self._models, "config": self._config}
         if command not in handlers:
@@ -255,11 +256,20 @@ class _Program:
             return content.decode("utf-8-sig", errors="replace")
 
     def _session(self, *, in_chat: bool) -> Any:
-        from streaming_chat.history import History
+        from streaming_chat.history import History, kept_endpoint
         from streaming_chat.session import Session
         from streaming_chat.session_log import SessionLog
 
         provider, endpoint, settings = self._connect()
+        earlier = self._earlier()
+        name = os.urandom(16).hex() if earlier is None else earlier.session
+        model_is_fixed = endpoint != settings.base_url
+        if earlier is not None:
+            settings = settings.changed("stateful", True, settings.origin("resume" if settings.resume else "continue_last"))
+            # Elsewhere its model may be unknown, or be called otherwise.
+            is_there = not model_is_fixed and earlier.endpoint == kept_endpoint(endpoint)
+            if is_there and not settings.is_set("model"):
+                settings = settings.changed("model", earlier.model, f"turn {earlier.number}")
         log = None
         if settings.log_dir:
             header = {"model": settings.model, "endpoint": endpoint, **_given(settings)}
@@ -275,10 +285,6 @@ class _Program:
                 notice=self._notices.notice,
             )
         history = None if settings.no_history else History(self._history_path, self._notices.notice)
-        earlier = self._earlier()
-        name = os.urandom(16).hex() if earlier is None else earlier.session
-        if earlier is not None:
-            settings = settings.changed("stateful", True, settings.origin("resume" if settings.resume else "continue_last"))
         return Session(
             settings,
             provider,
@@ -291,7 +297,7 @@ class _Program:
             transcript=self._transcript(endpoint, name),
             telemetry=telemetry,
             adaptations=self._adaptations(endpoint),
-            model_is_fixed=endpoint != settings.base_url,
+            model_is_fixed=model_is_fixed,
             in_chat=in_chat,
             earlier=earlier,
         )

@@ -15,6 +15,7 @@ from textwrap import shorten
 from streaming_chat.config_command import config_lines
 from streaming_chat.core.errors import UsageError
 from streaming_chat.editor import edit
+from streaming_chat.notices import counted
 from streaming_chat.renderers.status import timing_lines
 from streaming_chat.session import Session
 from streaming_chat.settings import OPTIONS
@@ -162,9 +163,13 @@ def _stateful(chat: Chat, argument: str) -> None:
             raise UsageError(f"/stateful is on or off, not {argument!r}", "/stateful alone shows which")
         session.set_stateful(stateful=argument == "on")
     if session.conversation.stateful:
-        session.notices.always(f"stateful: {_turns(len(session.conversation.exchanges))} along")
+        session.notices.always(f"stateful: {_going_along(session)}")
     else:
         session.notices.always("stateless: every message is asked on its own")
+
+
+def _going_along(session: Session) -> str:
+    return counted(len(session.conversation.exchanges), "turn goes along", "turns go along")
 
 
 @command("/history", "", "show the turns that go along with the next message")
@@ -181,7 +186,7 @@ def _history(chat: Chat, _argument: str) -> None:
 def _keep(chat: Chat, _argument: str) -> None:
     if chat.session.conversation.keep() is None:
         raise UsageError("there is no answer to keep", "whole answers go along by themselves, in a stateful chat")
-    chat.session.notices.always(f"kept: {_turns(len(chat.session.conversation.exchanges))} along")
+    chat.session.notices.always(f"kept: {_going_along(chat.session)}")
 
 
 @command("/undo", "", "forget the last turn")
@@ -195,11 +200,7 @@ def _undo(chat: Chat, _argument: str) -> None:
 @command("/clear", "", "forget all turns: the next message begins anew")
 def _clear(chat: Chat, _argument: str) -> None:
     count = chat.session.conversation.clear()
-    chat.session.notices.always(f"forgotten: {count} {'turn' if count == 1 else 'turns'}")
-
-
-def _turns(count: int) -> str:
-    return "1 turn goes" if count == 1 else f"{count or 'no'} turns go"
+    chat.session.notices.always(f"forgotten: {counted(count, 'turn', 'turns')}")
 
 
 @command("/raw", "", "show answers as they come, with their Markdown")

@@ -53,3 +53,8 @@ class Notices:
         # That nobody reads what the program says of itself is no reason to stop the answer.
         with suppress(OutputClosed):
             self.output.write(text)
+
+
+def counted(count: int, one: str, several: str) -> str:
+    """`count` in words that fit it: "1 turn goes", "2 turns go", "no turns go"."""
+    return f"{count or 'no'} {one if count == 1 else several}"

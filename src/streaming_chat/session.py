@@ -17,7 +17,7 @@ from streaming_chat.core.events import Outcome
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.usage_sums import UsageSums
 from streaming_chat.history import History, StoredTurn
-from streaming_chat.notices import Notices
+from streaming_chat.notices import Notices, counted
 from streaming_chat.renderers.ndjson import NDJSONRenderer
 from streaming_chat.renderers.on_terminal import terminal_renderer
 from streaming_chat.renderers.plain import PlainRenderer
@@ -153,10 +153,8 @@ class Session:
         if not is_whole:
             self.conversation.set_aside(earlier.prompt, earlier.text)
             self.notices.notice(f"the answer of turn {earlier.number} is not whole and does not go along")
-        count = len(self.conversation.exchanges)
-        self.notices.notice(
-            f"going on behind turn {earlier.number}: {count} {'turn goes' if count == 1 else 'turns go'} along"
-        )
+        going_along = counted(len(self.conversation.exchanges), "turn goes along", "turns go along")
+        self.notices.notice(f"going on behind turn {earlier.number} with {self.settings.model}: {going_along}")
 
     def _makes_room(self, error: ChatError) -> bool:
         """Whether a request was too long for the model, and the older half of the turns is left out of the next one."""

@@ -17,7 +17,7 @@ from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent
 from streaming_chat.core.reply import Turn
 from streaming_chat.folders import SESSION_NAME, create_private
 from streaming_chat.history import StoredTurn
-from streaming_chat.history.rows import settings_of, stored_error, without_secrets
+from streaming_chat.history.rows import kept_endpoint, settings_of, stored_error
 from streaming_chat.transcripts import written
 
 
@@ -29,7 +29,7 @@ class SessionTranscript:
     ) -> None:
         self._folder = folder
         self._formats = formats
-        self._endpoint = without_secrets(endpoint)
+        self._endpoint = kept_endpoint(endpoint)
         self._session = session
         self._notice = notice
         self._name = datetime.now().strftime(SESSION_NAME)

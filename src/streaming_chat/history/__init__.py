@@ -8,7 +8,7 @@ at the end the pieces give way to the whole turn, in one transaction.
 Rule: the answer is worth more than its record. Whatever fails in writing is told once, and then nothing more is saved.
 """
 
-from streaming_chat.history.rows import MARKS, FoundTurn, StoredError, StoredTurn, TurnSummary
+from streaming_chat.history.rows import MARKS, FoundTurn, StoredError, StoredTurn, TurnSummary, kept_endpoint
 from streaming_chat.history.selection import OUTCOMES, Selection
 from streaming_chat.history.store import History, Recorder
 
@@ -22,4 +22,5 @@ __all__ = [
     "StoredError",
     "StoredTurn",
     "TurnSummary",
+    "kept_endpoint",
 ]

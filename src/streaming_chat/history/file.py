@@ -34,6 +34,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,8 @@ from typing import Final
 
 from streaming_chat.core.errors import UsageError
 from streaming_chat.folders import make_private
+from streaming_chat.history.damage import Damaged, is_damage
+from streaming_chat.history.place import Identity, identity, locked_place
 
 #: Seconds to wait for another process that is writing. Transactions take milliseconds; only a hung one longer.
 BUSY_TIMEOUT = 5.0
@@ -122,43 +125,87 @@ MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
     ),
 }
 VERSION: Final = max(MIGRATIONS)
+#: How the index of this version takes texts apart.
+TOKENIZER: Final = "unicode61 remove_diacritics 2"
 
 # Creating the file opens and closes it, and closing any descriptor of a file drops this process's POSIX locks on it,
 # SQLite's too (sqlite.org/howtocorrupt.html, 2.2): nobody else may connect in between.
 _opening = threading.Lock()
 
 
-def open_file(path: Path, *, create: bool) -> sqlite3.Connection:
-    """A connection to the file at `path`, up to date. UsageError for one of a later version, sqlite3.Error, OSError."""
-    with _opening:
-        _make_file_private(path, create=create)
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-    try:
-        connection.row_factory = sqlite3.Row
-        _check_version(connection, path)  # before anything is written: a later version's file stays as it is
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -256")  # KiB: what is written is not read again
-        connection.execute("PRAGMA journal_mode = WAL")
-        _migrate(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+class Connection(sqlite3.Connection):
+    """A connection that knows which file it has open, whatever lies there by now."""
+
+    path: Path
+    identity: Identity | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file is still the one at its place."""
+        try:
+            return identity(self.path) == self.identity
+        except OSError:
+            return True  # Nothing can be known, and nothing can be done: what is open stays open.
+
+    def close(self) -> None:
+        """Let go of the file. A second call does nothing."""
+        # Closed all the same when somebody holds the place for seconds: SQLite looks itself whether the file has moved.
+        with suppress(TimeoutError), locked_place(self.path, exclusive=False):
+            super().close()
+        super().close()
+
+
+def open_file(path: Path, *, create: bool) -> Connection:
+    """A connection to the file at `path`, up to date.
+
+    Raises UsageError for one of a later version, `Damaged` (a sqlite3.Error), other sqlite3.Errors, OSError.
+    """
+    path = path.resolve()
+    if create:
+        make_private(path.parent)
+    # SQLite opens -wal and -shm with the first statement.
+    with locked_place(path, exclusive=False):
+        with _opening:
+            _make_file_private(path, create=create)
+            connection = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, factory=Connection
+            )
+        connection.path, connection.identity = path, identity(path)
+        try:
+            connection.row_factory = sqlite3.Row
+            # A damaged byte in an answer is no reason not to show the others.
+            connection.text_factory = _text
+            _check_version(connection, path)  # before anything is written: a later version's file stays as it is
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute("PRAGMA cache_size = -256")  # KiB: what is written is not read again
+            if not _done(connection, "PRAGMA journal_mode = WAL"):
+                raise sqlite3.OperationalError("database is locked")
+            _migrate(connection, path)
+        except BaseException as error:
+            sqlite3.Connection.close(connection)
+            if isinstance(error, (sqlite3.Error, UnicodeDecodeError)) and is_damage(error):
+                raise Damaged(str(error), connection.identity) from error
+            raise
     return connection
 
 
 def _make_file_private(path: Path, *, create: bool) -> None:
-    """Only the owner may read: folder 0700 where it is made, file 0600, however generous the umask is.
+    """Only the owner may read: mode 0600, however generous the umask is.
 
     SQLite gives its -wal and -shm files the mode of the file itself.
     """
     if create:
-        make_private(path.parent)
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     if path.stat().st_mode & 0o077:
         # Copied here with other rights. Where they cannot be changed (another's file, a FAT disk), they stay.
         with suppress(PermissionError):
             path.chmod(0o600)
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode(errors="replace")
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> int:
@@ -171,6 +218,26 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
+def _done(connection: sqlite3.Connection, statement: str) -> bool:
+    """Carry out `statement`; False when others kept it from its work for `BUSY_TIMEOUT`. Other sqlite3.Errors are raised.
+
+    SQLite does not wait for every lock: not where two processes switch to WAL, nor for a checkpoint that is running.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            row = connection.execute(statement).fetchone()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+        else:
+            if row is None or row[0] != 1:  # what a checkpoint says that others kept from its work
+                return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+
+
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     if _check_version(connection, path) == VERSION:
         return
@@ -180,6 +247,20 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             for statement in MIGRATIONS[version]:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {version}")
+
+
+def shrink(connection: sqlite3.Connection) -> tuple[bool, bool]:
+    """After a deletion: whether what was deleted is gone from the disk, and whether the file is as small as it can be.
+
+    `secure_delete` has written zeros over it, but into the -wal, whose older parts hold the text itself. Neither is done
+    where another process reads or writes for longer than `BUSY_TIMEOUT`; VACUUM also takes room for a copy.
+    """
+    is_gone = is_small = False
+    with suppress(sqlite3.OperationalError):  # a full disk: the turns are deleted all the same
+        is_small = _done(connection, "VACUUM")
+    with suppress(sqlite3.OperationalError):
+        is_gone = _done(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+    return is_gone, is_small
 
 
 @contextmanager

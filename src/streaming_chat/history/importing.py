@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from streaming_chat.core.arrivals import encode_arrivals
-from streaming_chat.history.rows import StoredTurn, as_json, bindable, figures, stored_turn, without_secrets
+from streaming_chat.history.rows import StoredTurn, as_json, bindable, figures, kept_endpoint, stored_turn
 from streaming_chat.history.selection import stamp
 
 _SELECT_KNOWN = "SELECT id, session, started_at FROM turns"
@@ -45,7 +45,7 @@ def _row(turn: StoredTurn) -> dict[str, Any]:
         {
             "session": turn.session,
             "started_at": stamp(turn.started_at),
-            "endpoint": without_secrets(turn.endpoint),
+            "endpoint": kept_endpoint(turn.endpoint),
             "model": turn.model,
             "served_model": turn.served_model,
             "request_id": turn.request_id,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -23,9 +25,11 @@ INSERT_TURN = """
     VALUES (:session, :started_at, :endpoint, :model, :settings, :prompt, :messages)
 """
 UPDATE_STARTED = "UPDATE turns SET served_model = :served_model, request_id = :request_id WHERE id = :id"
+#: A turn that was deleted while it runs gets no more pieces.
 INSERT_PIECE = """
     INSERT INTO pieces (turn_id, seq, text, reasoning, refusal, tool_calls, arrivals)
-    VALUES (:turn_id, :seq, :text, :reasoning, :refusal, :tool_calls, :arrivals)
+    SELECT :turn_id, :seq, :text, :reasoning, :refusal, :tool_calls, :arrivals
+    WHERE EXISTS (SELECT 1 FROM turns WHERE id = :turn_id)
 """
 UPDATE_TURN = """
     UPDATE turns SET
@@ -49,16 +53,16 @@ _SUMMARY = f"{_FIGURES}, turns.prompt"
 SELECT_SUMMARIES = f"SELECT {_SUMMARY} FROM turns WHERE {{}} ORDER BY id DESC LIMIT ?"  # noqa: S608 # a constant
 #: Likewise without the prompts, each of which may be a whole file: with its values, and no limit.
 SELECT_FIGURES = f"SELECT {_FIGURES}, '' AS prompt FROM turns WHERE {{}} ORDER BY id"  # noqa: S608 # a constant
-#: Likewise, with what is asked of the index before the other values: where the words stand, between MARKS.
+#: Likewise of the turns in an index (words.py); what is asked of the index stands before the other values.
 SELECT_FOUND = f"""
-    SELECT {_SUMMARY}, snippet(words, -1, char(1), char(2), '…', 16) AS found
-    FROM words JOIN turns ON turns.id = words.rowid
-    WHERE words MATCH ? AND {{}} ORDER BY words.rowid DESC LIMIT ?
-"""  # noqa: S608 # a constant
+    SELECT {_SUMMARY}, snippet({{index}}, -1, char(1), char(2), '…', 16) AS found
+    FROM {{index}} JOIN turns ON turns.id = {{index}}.rowid
+    WHERE {{index}} MATCH ? AND {{where}} ORDER BY {{index}}.rowid DESC LIMIT ?
+"""  # noqa: S608 # constants
 #: What stands before and behind a word that was looked for.
 MARKS = ("\x01", "\x02")
 SELECT_NUMBERS = "SELECT id FROM turns WHERE {} ORDER BY id"
-SELECT_NUMBERS_FOUND = "SELECT id FROM words JOIN turns ON turns.id = words.rowid WHERE words MATCH ? AND {} ORDER BY id"
+SELECT_NUMBERS_FOUND = "SELECT id FROM {index} JOIN turns ON turns.id = {index}.rowid WHERE {index} MATCH ? AND {where}"
 DELETE_TURNS = "DELETE FROM turns WHERE id IN (SELECT value FROM json_each(?))"
 DELETE_PIECES_OF = "DELETE FROM pieces WHERE turn_id IN (SELECT value FROM json_each(?))"
 _SELECT_TURN = "SELECT * FROM turns WHERE id = ?"
@@ -134,7 +138,7 @@ def turn_begun(request: ChatRequest, endpoint: str, session: str) -> dict[str, A
         {
             "session": session,
             "started_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "endpoint": without_secrets(endpoint),
+            "endpoint": kept_endpoint(endpoint),
             "model": request.model,
             "settings": as_json(settings_of(request)),
             "prompt": request.prompt,
@@ -143,8 +147,8 @@ def turn_begun(request: ChatRequest, endpoint: str, session: str) -> dict[str, A
     )
 
 
-def without_secrets(endpoint: str) -> str:
-    """A base URL without what a key may hide in: user and password, query, fragment."""
+def kept_endpoint(endpoint: str) -> str:
+    """A base URL as it is kept: without user and password, query and fragment, in which a key may hide."""
     return re.split("[?#]", _USER_AND_PASSWORD.sub("//", endpoint))[0]
 
 
@@ -220,15 +224,43 @@ def _bindable_value(value: Any) -> Any:
     return value
 
 
+@contextmanager
+def _understood(row: sqlite3.Row) -> Iterator[None]:
+    """ChatError where `row` is not what this program writes: SQLite does not see that the content of a row is damaged."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, struct.error) as error:
+        raise ChatError(
+            f"turn {row['id']} of the history is damaged", f"`streaming-chat history delete {row['id']}` removes it"
+        ) from error
+
+
+def turn_summary(row: sqlite3.Row) -> TurnSummary:
+    """The turn in a row of `SELECT_SUMMARIES`."""
+    with _understood(row):
+        return TurnSummary(**_summary_fields(row))
+
+
+def found_turn(row: sqlite3.Row) -> FoundTurn:
+    """The turn in a row of `SELECT_FOUND`."""
+    with _understood(row):
+        return FoundTurn(**_summary_fields(row), found=row["found"])
+
+
 def stored_turn(connection: sqlite3.Connection, number: int) -> StoredTurn | None:
     """Turn `number`, with what was saved of it so far when it never ended; None when there is none."""
     row = connection.execute(_SELECT_TURN, (number,)).fetchone()
     if row is None:
         return None
     pieces = connection.execute(_SELECT_PIECES, (number,)).fetchall()  # none, once the turn has an outcome
+    with _understood(row):
+        return _stored_turn(row, pieces)
+
+
+def _stored_turn(row: sqlite3.Row, pieces: Sequence[sqlite3.Row]) -> StoredTurn:
     tool_calls = [ToolCall(**call) for call in json.loads(row["tool_calls"])]
     return StoredTurn(
-        **summary_fields(row),
+        **_summary_fields(row),
         settings=json.loads(row["settings"]),
         messages=tuple(Message(**message) for message in json.loads(row["messages"])),
         text=row["text"] + "".join(piece["text"] for piece in pieces),
@@ -249,7 +281,7 @@ def _joined_calls(pieces: Iterable[sqlite3.Row]) -> list[ToolCall]:
     return [ToolCall(*call) for _, call in sorted(calls.items())]
 
 
-def summary_fields(row: sqlite3.Row) -> dict[str, Any]:
+def _summary_fields(row: sqlite3.Row) -> dict[str, Any]:
     """The fields of a `TurnSummary`."""
     return {
         "number": row["id"],

@@ -19,6 +19,10 @@ OUTCOMES: Final = (*(outcome.value for outcome in Outcome), UNFINISHED)
 _WITHOUT_BLANKS: Final = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]"
 )
+#: The text so far of a turn without an outcome; empty for one that has ended.
+PIECES_OF_TURN: Final = """coalesce(
+    (SELECT group_concat(text, '') FROM (SELECT text FROM pieces WHERE turn_id = turns.id ORDER BY seq)), ''
+)"""
 _WORD: Final = re.compile(r"\w")
 _TERM: Final = re.compile(r'"([^"]*)"?|(\S+)')
 
@@ -79,7 +83,8 @@ class Selection:
             yield "substr(session, 1, ?) = ?", [len(self.session), self.session]
         for term in self._terms():
             if not _is_indexed(term):
-                yield "(instr(turns.prompt, ?) > 0 OR instr(turns.text, ?) > 0)", [term, term]
+                places = " OR ".join(f"instr({text}, ?) > 0" for text in ("turns.prompt", "turns.text", PIECES_OF_TURN))
+                yield f"({places})", [term] * 3
 
 
 def stamp(moment: datetime) -> str:

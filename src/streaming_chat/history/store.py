@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from io import StringIO
 from pathlib import Path
 from threading import Lock
@@ -18,7 +18,8 @@ from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, Started, TextDelta, ToolCallDelta
 from streaming_chat.core.reply import Turn
-from streaming_chat.history.file import open_file, transaction
+from streaming_chat.history.damage import Damaged, is_damage, set_aside
+from streaming_chat.history.file import Connection, open_file, shrink, transaction
 from streaming_chat.history.importing import import_turns
 from streaming_chat.history.rows import (
     DELETE_PIECES,
@@ -28,27 +29,29 @@ from streaming_chat.history.rows import (
     INSERT_PIECE,
     INSERT_TURN,
     SELECT_FIGURES,
-    SELECT_FOUND,
-    SELECT_NUMBERS,
-    SELECT_NUMBERS_FOUND,
     SELECT_SUMMARIES,
     UPDATE_STARTED,
     UPDATE_TURN,
-    FoundTurn,
     StoredTurn,
     TurnSummary,
     as_json,
     bindable,
+    found_turn,
     stored_turn,
-    summary_fields,
     turn_begun,
     turn_ended,
+    turn_summary,
 )
 from streaming_chat.history.selection import Selection
+from streaming_chat.history.words import found_rows, mend_index, numbers
 
 #: Seconds between two saves of a running turn. Half of the contract's second: the other half is for a slow disk.
 SAVE_INTERVAL = 0.5
 
+_NOT_GONE: Final = "another process was reading: the deleted text is gone from the disk once all other sessions have ended"
+_NOT_SMALL: Final = (
+    "the file was not made smaller (another process is writing, or the disk is full): the next deletion does it"
+)
 _T = TypeVar("_T")
 EVERYTHING: Final = Selection()
 
@@ -57,9 +60,13 @@ class Recorder:
     """The record of one running turn, with the face of a renderer. `number` is None when nothing can be saved."""
 
     def __init__(self, draft: _Draft, finish: Callable[[_Draft, Turn], None]) -> None:
-        self.number = draft.number
         self._draft = draft
         self._finish = finish
+
+    @property
+    def number(self) -> int | None:
+        """The number of the turn: another one once the file has been set aside in mid-answer."""
+        return self._draft.number
 
     def handle(self, event: Event) -> None:
         """Take note of `event`. Never waits for the file, never fails: the writer thread does that work."""
@@ -81,14 +88,20 @@ class _Piece:
 
 
 class _Draft:
-    """A running turn. The streaming thread notes what comes, the writer thread takes it; all else needs History's lock."""
+    """A running turn. The streaming thread notes what comes, the writer thread takes it; all else needs History's lock.
 
-    def __init__(self, number: int | None) -> None:
-        self.number = number
+    What has been saved is kept, so that the turn can be begun again in another file.
+    """
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        self.number: int | None = None
+        self._row = row
+        self._started: Started | None = None
+        self._pieces: list[dict[str, Any]] = []
+        self._saved = 0
         self._lock = Lock()  # Held for no longer than an event, or a change of the piece, takes.
         self._piece = _Piece()
         self._start = 0.0
-        self._arrivals: list[bytes] = []
 
     def note(self, event: Event) -> None:
         """Something happened."""
@@ -107,33 +120,48 @@ class _Draft:
             elif isinstance(event, Started):
                 piece.started = event
 
-    def take(self) -> tuple[Started | None, dict[str, Any] | None]:
-        """What came since the last time: the start of the answer, and a row of `pieces`."""
+    def take(self) -> bool:
+        """Let what came since the last time be what is saved next; whether there is anything."""
         with self._lock:
             piece, self._piece = self._piece, _Piece()
-        if not piece.arrivals:
-            return piece.started, None
-        arrivals = to_bytes(piece.arrivals)
-        self._arrivals.append(arrivals)
-        return piece.started, {
-            "turn_id": self.number,
-            "seq": len(self._arrivals),
-            **{kind: text.getvalue() for kind, text in piece.texts.items()},
-            "tool_calls": as_json(piece.calls),
-            "arrivals": arrivals,
-        }
+        if piece.started is not None:
+            self._started = piece.started
+        if piece.arrivals:
+            texts = {kind: text.getvalue() for kind, text in piece.texts.items()}
+            calls, arrivals = as_json(piece.calls), to_bytes(piece.arrivals)
+            self._pieces.append(bindable({**texts, "tool_calls": calls, "arrivals": arrivals}))
+        return piece.started is not None or bool(piece.arrivals)
 
-    def take_arrivals(self) -> bytes:
-        """The arrivals of the whole turn; nothing may be left to take."""
-        arrivals, self._arrivals = b"".join(self._arrivals), []
-        return arrivals
+    def write(self, connection: sqlite3.Connection, turn: Turn | None) -> int | None:
+        """Write what has been taken and is not in the file yet, or the whole `turn`; the turn's number in this file."""
+        number = connection.execute(INSERT_TURN, self._row).lastrowid if self.number is None else self.number
+        if turn is not None:
+            arrivals = b"".join(piece["arrivals"] for piece in self._pieces)
+            connection.execute(UPDATE_TURN, bindable({"id": number, "arrivals": arrivals, **turn_ended(turn)}))
+            connection.execute(DELETE_PIECES, (number,))
+            return number
+        if self._started is not None:
+            values = {"id": number, "served_model": self._started.model, "request_id": self._started.request_id}
+            connection.execute(UPDATE_STARTED, bindable(values))
+        for seq, piece in enumerate(self._pieces[self._saved :], self._saved + 1):
+            connection.execute(INSERT_PIECE, {"turn_id": number, "seq": seq, **piece})
+        return number
+
+    def written(self, number: int | None) -> None:
+        """What `write` did is committed."""
+        self.number, self._saved = number, len(self._pieces)
+
+    def leave(self) -> None:
+        """The file is not the history's any more: nothing of the turn is in the next one yet."""
+        self.number, self._saved = None, 0
 
 
 class History:
     """The turns in the file at `path`, whose folder is made (mode 0700) with the first turn.
 
-    Nothing is opened before it is needed. Any thread may call anything. `notice` receives one line, at most once, when
-    saving has failed; it is called in a thread that calls `recorder`, `Recorder.end` or `close`, never in mid-answer.
+    Nothing is opened before it is needed. Any thread may call anything. A file that turns out to be damaged is set aside
+    (damage.py), and what runs goes on in a new one. `notice` receives a line about that, and one when saving has failed, at
+    most once; it is called in a thread that calls `recorder`, `Recorder.end` or `close`, or that reads, never in mid-answer.
     """
 
     def __init__(self, path: Path, notice: Callable[[str], None]) -> None:
@@ -141,23 +169,22 @@ class History:
         self._notice = notice
         # One lock for the connection and all fields; its condition wakes the writer thread.
         self._changed = threading.Condition()
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._running: set[_Draft] = set()
         self._writer: threading.Thread | None = None
         self._closed = False
         self._failed = False
-        self._untold: str | None = None
+        self._untold: list[str] = []
 
     def recorder(self, request: ChatRequest, *, endpoint: str, session: str) -> Recorder:
         """Begin a turn: its row is committed on return.
 
         Raises `UsageError` when the file was written by a later version of the program.
         """
-        row = turn_begun(request, endpoint, session)
+        draft = _Draft(turn_begun(request, endpoint, session))
         with self._changed:
-            number = self._attempt(lambda connection: connection.execute(INSERT_TURN, row).lastrowid)
-            draft = _Draft(number)
-            if number is not None:
+            self._save([draft])
+            if not self._failed:
                 self._run(draft)
         self._tell()
         return Recorder(draft, self._finish)
@@ -168,13 +195,20 @@ class History:
         Without a file there are none, and none is made. Raises `ChatError` when the file cannot be read, `UsageError` when
         it is of a later version.
         """
-        where, values = selection.where()
-        query = selection.index_query
-        if query is None:
-            rows = self._rows(SELECT_SUMMARIES.format(where), [*values, _limit(limit)])
-            return [TurnSummary(**summary_fields(row)) for row in reversed(rows)]
-        rows = self._rows(SELECT_FOUND.format(where), [query, *values, _limit(limit)])
-        return [FoundTurn(**summary_fields(row), found=row["found"]) for row in reversed(rows)]
+
+        def read(connection: sqlite3.Connection) -> list[TurnSummary]:
+            if selection.index_query is not None:
+                rows = found_rows(connection, selection, _limit(limit))
+                return [found_turn(row) for row in rows]
+            where, values = selection.where()
+            rows = connection.execute(SELECT_SUMMARIES.format(where), [*values, _limit(limit)]).fetchall()
+            return [turn_summary(row) for row in rows]
+
+        return (self._read(read) or [])[::-1]
+
+    def numbers(self, selection: Selection = EVERYTHING) -> list[int]:
+        """The numbers of the turns in `selection`, the lowest first. Raises as `turns` does."""
+        return self._read(lambda connection: numbers(connection, selection)) or []
 
     def figures(self, selection: Selection = EVERYTHING) -> list[TurnSummary]:
         """All turns that are in `selection`, whatever its words, in order and without their prompts. Raises as `turns` does.
@@ -182,27 +216,32 @@ class History:
         Prompts may be whole files: ten thousand of 20 KB take 0.3 s and 200 MB, their figures alone 0.1 s and 20 MB.
         """
         where, values = selection.where()
-        return [TurnSummary(**summary_fields(row)) for row in self._rows(SELECT_FIGURES.format(where), values)]
+        return (
+            self._read(lambda file: [turn_summary(row) for row in file.execute(SELECT_FIGURES.format(where), values)]) or []
+        )
 
     def delete(self, selection: Selection) -> int:
-        """Remove turns for good, from the disk too; how many there were. Raises as `turns` does."""
-        where, values = selection.where()
-        query = selection.index_query
-        statement, head = (SELECT_NUMBERS, []) if query is None else (SELECT_NUMBERS_FOUND, [query])
+        """Remove turns for good, from the disk too; how many there were. Raises as `turns` does.
+
+        What other processes keep from being done is told: the turns are deleted all the same.
+        """
 
         def remove(connection: sqlite3.Connection) -> int:
             connection.execute("PRAGMA secure_delete = ON")
             with transaction(connection, "BEGIN IMMEDIATE"):
-                numbers = [row["id"] for row in connection.execute(statement.format(where), [*head, *values])]
-                connection.execute(DELETE_PIECES_OF, [json.dumps(numbers)])
-                connection.execute(DELETE_TURNS, [json.dumps(numbers)])
-                if numbers:
+                meant = numbers(connection, selection)
+                connection.execute(DELETE_PIECES_OF, [json.dumps(meant)])
+                connection.execute(DELETE_TURNS, [json.dumps(meant)])
+                if meant:
                     # What was deleted stays in the index until its parts are merged.
                     connection.execute("INSERT INTO words (words) VALUES ('optimize')")
-            if numbers:
-                connection.execute("VACUUM")
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            return len(numbers)
+            if meant:
+                is_gone, is_small = shrink(connection)
+                if not is_gone:
+                    self._untold.append(_NOT_GONE)
+                elif not is_small:
+                    self._untold.append(_NOT_SMALL)
+            return len(meant)
 
         return self._read(remove, begin=None) or 0
 
@@ -217,13 +256,18 @@ class History:
 
         Raises as `turns` does.
         """
-        with self._changed:
-            try:
-                connection = self._connected(create=True)
-                with transaction(connection, "BEGIN IMMEDIATE"):
-                    return import_turns(connection, turns)
-            except (sqlite3.Error, OSError, OverflowError) as error:
-                raise ChatError(f"the turns cannot be imported: {_reason(error)}", f"look at {self.path}") from error
+
+        def take_in(connection: sqlite3.Connection) -> list[int | None]:
+            with transaction(connection, "BEGIN IMMEDIATE"):
+                return import_turns(connection, turns)
+
+        try:
+            with self._changed:
+                return self._on_sound_file(take_in, create=True) or []
+        except (sqlite3.Error, OSError, UnicodeDecodeError, OverflowError) as error:
+            raise ChatError(f"the turns cannot be imported: {_reason(error)}", f"look at {self.path}") from error
+        finally:
+            self._tell()
 
     def close(self) -> None:
         """Save what has come, and let go of the file. A second call does nothing."""
@@ -257,76 +301,122 @@ class History:
                     self._save_running()
 
     def _save_running(self) -> None:
-        taken = [(draft, *draft.take()) for draft in self._running]
-        if not any(started or piece for _, started, piece in taken):
-            return
-
-        def save(connection: sqlite3.Connection) -> None:
-            for draft, started, piece in taken:
-                if started is not None:
-                    values = {"id": draft.number, "served_model": started.model, "request_id": started.request_id}
-                    connection.execute(UPDATE_STARTED, bindable(values))
-                if piece is not None:
-                    connection.execute(INSERT_PIECE, bindable(piece))
-
-        self._attempt(save)
+        taken = [draft.take() for draft in self._running]
+        if any(taken):
+            self._save(list(self._running))
 
     def _finish(self, draft: _Draft, turn: Turn) -> None:
-        def save(connection: sqlite3.Connection) -> None:
-            connection.execute(UPDATE_TURN, row)
-            connection.execute(DELETE_PIECES, (draft.number,))
-
         with self._changed:
-            if draft.number is not None:
+            if draft in self._running:
                 draft.take()
-                row = bindable({"id": draft.number, "arrivals": draft.take_arrivals(), **turn_ended(turn)})
-                self._attempt(save)
+                self._save([draft], turn)
                 self._running.discard(draft)
         self._tell()
 
-    def _attempt(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
-        """What `work` gives inside a transaction, or None once anything has failed."""
-        if self._failed:
-            return None
-        try:
-            connection = self._connected(create=True)
+    def _save(self, drafts: Sequence[_Draft], turn: Turn | None = None) -> None:
+        """Write what came of `drafts`, or the `turn` that one has become; nothing, once anything has failed."""
+
+        def write(connection: sqlite3.Connection) -> None:
             with transaction(connection, "BEGIN IMMEDIATE"):
-                return work(connection)
-        except (sqlite3.Error, OSError, OverflowError) as error:  # OverflowError: a text beyond SQLite's 2 GB
+                numbers = [draft.write(connection, turn) for draft in drafts]
+            for draft, number in zip(drafts, numbers, strict=True):
+                draft.written(number)
+
+        if self._failed:
+            return
+        try:
+            self._on_sound_file(write, create=True)
+        except (
+            sqlite3.Error,
+            OSError,
+            UnicodeDecodeError,
+            OverflowError,
+        ) as error:  # OverflowError: a text beyond SQLite's 2 GB
             self._failed = True
-            self._untold = f"the history does not keep this session from here on: {_reason(error)} ({self.path})"
-            return None
+            self._untold.append(f"the history does not keep this session from here on: {_reason(error)} ({self.path})")
 
     def _tell(self) -> None:
         with self._changed:
-            untold, self._untold = self._untold, None
-        if untold is not None:
-            self._notice(untold)
-
-    def _rows(self, statement: str, values: Sequence[Any]) -> list[sqlite3.Row]:
-        return self._read(lambda connection: connection.execute(statement, values).fetchall()) or []
+            untold, self._untold = self._untold, []
+        for line in untold:
+            self._notice(line)
 
     def _read(self, work: Callable[[sqlite3.Connection], _T], begin: str | None = "BEGIN") -> _T | None:
         """What `work` gives inside one snapshot of the file, or None without a file."""
-        with self._changed:
-            try:
-                if not self.path.exists():
-                    return None
-                connection = self._connected(create=False)
-                with transaction(connection, begin) if begin else nullcontext():
-                    return work(connection)
-            except (sqlite3.Error, OSError) as error:
-                raise ChatError(
-                    f"the history cannot be read: {_reason(error)}",
-                    f"look at {self.path}; moved elsewhere, it makes room for a new one",
-                ) from error
 
-    def _connected(self, *, create: bool) -> sqlite3.Connection:
+        def whole(connection: sqlite3.Connection) -> _T:
+            with transaction(connection, begin) if begin else nullcontext():
+                return work(connection)
+
+        try:
+            with self._changed:
+                return self._on_sound_file(whole, create=False)
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+            raise ChatError(
+                f"the history cannot be read: {_reason(error)}",
+                f"look at {self.path}; moved elsewhere, it makes room for a new one",
+            ) from error
+        finally:
+            self._tell()
+
+    def _on_sound_file(self, work: Callable[[sqlite3.Connection], _T], *, create: bool) -> _T | None:
+        """What `work` gives; None when there is no file and none is to be made.
+
+        When the file turns out to be damaged it is mended or set aside, and `work` is done again.
+        """
+        for cure in (self._mend, self._set_aside, None):
+            try:
+                return work(self._connected(create=create))
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                if cure is None or not is_damage(error):
+                    raise
+                cure(error)
+            except (FileNotFoundError, NotADirectoryError):
+                if create:
+                    raise
+                break
+        return None
+
+    def _connected(self, *, create: bool) -> Connection:
         if self._closed:
             raise sqlite3.ProgrammingError("it is closed")
+        if self._connection is not None and not self._connection.is_current:
+            self._let_go()
         if self._connection is None:
             self._connection = open_file(self.path, create=create)
         return self._connection
+
+    def _mend(self, error: Exception) -> None:
+        try:
+            mended = self._connection is not None and mend_index(self._connection)
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as worse:
+            if not is_damage(worse):
+                raise
+            mended = False
+        if mended:
+            self._untold.append("the index of the history was damaged and is made anew; no turn is lost")
+        else:
+            self._set_aside(error)
+
+    def _set_aside(self, error: Exception) -> None:
+        opened = error if isinstance(error, Damaged) else self._connection
+        found = opened.identity if opened is not None else None
+        self._let_go()
+        try:
+            aside = set_aside(self.path, found)
+        except OSError:
+            raise error from None  # It lies where nothing can be moved, and stays there.
+        if aside is not None:
+            self._untold.append(f"the history was damaged and is set aside as {aside}; a new one is begun")
+
+    def _let_go(self) -> None:
+        """Close the file; what runs is begun again in the next one."""
+        connection, self._connection = self._connection, None
+        for draft in self._running:
+            draft.leave()
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +24,7 @@ from streaming_chat.history_command.lines import one_line
 from streaming_chat.history_command.listing import found_lines, table
 from streaming_chat.history_command.new_file import replace_file
 from streaming_chat.history_command.page import page
+from streaming_chat.notices import counted
 from streaming_chat.transcripts import FORMATS, written
 from streaming_chat.transcripts.turns_json import as_object
 
@@ -44,16 +45,16 @@ def history_command(
     color: bool = False,
     play: Callable[[StoredTurn, argparse.Namespace], int] | None = None,
     prices: Prices = NO_PRICES,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
     `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again; `prices` say what
-    one cost. Raises ChatError when the arguments are wrong, when there is no such turn, when the history cannot be read,
-    and when a file cannot be written. `--help` leaves by SystemExit(0).
+    one cost; `notice` is told when the file was damaged. Raises ChatError when the arguments are wrong, when there is no
+    such turn, when the history cannot be read, and when a file cannot be written. `--help` leaves by SystemExit(0).
     """
     options = parse(arguments)
-    # Reading has nothing to notice: what fails is raised.
-    with closing(History(path, notice=lambda _: None)) as history:
+    with closing(History(path, notice)) as history:
         command = _Command(history, options, prices, terminal=terminal, color=color)
         if options.action == "replay" and play is not None:
             return play(command.turn(), options)
@@ -79,10 +80,14 @@ class _Command:
         """The turn that is meant; UsageError when there is none of its number."""
         turn = self._history.turn(self._options.number)
         if turn is None:
-            raise UsageError(
-                f"no turn {self._options.number} in the history", "`streaming-chat history` lists the turns that there are"
-            )
+            raise _no_turns([self._options.number])
         return turn
+
+    def require(self, numbers: Sequence[int]) -> None:
+        """UsageError that names those of `numbers` that no turn has: a wrong number is a slip, not an empty choice."""
+        there = set(self._history.numbers(Selection(numbers=numbers)))
+        if missing := sorted(set(numbers) - there):
+            raise _no_turns(missing)
 
     def do_list(self) -> list[str]:
         """The last turns."""
@@ -132,7 +137,7 @@ class _Command:
             return [json.dumps({"imported": len(new), "present": len(numbers) - len(new), "numbers": new})]
         present = f", {len(numbers) - len(new)} there already" if len(new) < len(numbers) else ""
         which = "" if not new else f" (turn {new[0]})" if len(new) == 1 else f" (turns {new[0]} to {new[-1]})"
-        return [f"{len(new)} {'turn' if len(new) == 1 else 'turns'} imported{which}{present}"]
+        return [f"{counted(len(new), 'turn', 'turns')} imported{which}{present}"]
 
     def do_stats(self) -> list[str]:
         """What they add up to."""
@@ -153,7 +158,8 @@ class _Command:
             raise UsageError(
                 "which turns are to be deleted?", "give their numbers, or say with --since, --model … which; --all for all"
             )
-        count = len(self._history.turns(None, selection))
+        self.require(self._options.numbers)
+        count = len(self._history.numbers(selection))
         if count and not self._options.yes and not _is_confirmed(count):
             return self._told(0)
         return self._told(self._history.delete(selection) if count else 0)
@@ -171,7 +177,7 @@ class _Command:
     def _told(self, deleted: int) -> list[str]:
         if self._options.json:
             return [json.dumps({"deleted": deleted})]
-        return [f"{deleted} {'turn' if deleted == 1 else 'turns'} deleted"]
+        return [f"{counted(deleted, 'turn', 'turns')} deleted"]
 
     def _shown(self, turns: list[TurnSummary], nothing: str) -> list[str]:
         if not turns:
@@ -185,12 +191,8 @@ class _Command:
 
     def _whole(self, selection: Selection) -> list[StoredTurn]:
         """The turns that are meant, whole; UsageError when one that was named is not there."""
-        numbers = [turn.number for turn in self._history.turns(None, selection)]
-        missing = [str(number) for number in selection.numbers or () if number not in numbers]
-        if missing:
-            raise UsageError(
-                f"no turn {', '.join(missing)} in the history", "`streaming-chat history` lists the turns that there are"
-            )
+        self.require(selection.numbers or ())
+        numbers = self._history.numbers(selection)
         found = [self._history.turn(number) for number in numbers]
         return [turn for turn in found if turn is not None]
 
@@ -218,11 +220,17 @@ def _turns_in(path: Path) -> list[StoredTurn]:
         raise UsageError(f"{path} is not UTF-8", "give a file that was exported, or -") from None
 
 
+def _no_turns(numbers: Sequence[int]) -> UsageError:
+    named = ", ".join(map(str, numbers))
+    return UsageError(
+        f"no {'turn' if len(numbers) == 1 else 'turns'} {named} in the history",
+        "`streaming-chat history` lists the turns that there are",
+    )
+
+
 def _is_confirmed(count: int) -> bool:
     if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError(
-            f"{count} {'turn' if count == 1 else 'turns'} would be deleted for good", "--yes deletes them without asking"
-        )
-    sys.stderr.write(f"Delete {count} {'turn' if count == 1 else 'turns'} for good? [y/N] ")
+        raise UsageError(f"{counted(count, 'turn', 'turns')} would be deleted for good", "--yes deletes them without asking")
+    sys.stderr.write(f"Delete {counted(count, 'turn', 'turns')} for good? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
