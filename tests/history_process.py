@@ -16,7 +16,9 @@ from streaming_chat.core.timing import Timing
 from streaming_chat.history import History
 
 def say(text):
-    print(text, flush=True)
+    # One write, as several processes may share the pipe.
+    sys.stdout.write(f"{text}\\n")
+    sys.stdout.flush()
 
 def record(history, prompt):
     request = ChatRequest("m", (Message("user", prompt),))

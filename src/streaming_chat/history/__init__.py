@@ -5,7 +5,8 @@ what has come every half second, so a killed process loses less than one second,
 far goes into rows of `pieces`, because a growing row rewritten twice a second costs the square of the answer's length;
 at the end the pieces give way to the whole turn, in one transaction.
 
-Rule: the answer is worth more than its record. Whatever fails in writing is told once, and then nothing more is saved.
+Rule: the answer is worth more than its record. Whatever fails in writing is told once, and then nothing more is saved; but
+a file that is damaged gives way to a new one (damage.py), and saving goes on.
 """
 
 from streaming_chat.history.rows import MARKS, FoundTurn, StoredError, StoredTurn, TurnSummary, kept_endpoint
