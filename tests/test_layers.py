@@ -14,8 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "streaming_chat"
 LAYERS = (
     {"core", "__init__"},
     {"signals", "values", "folders", "spelling"},
-    {"price_list"},
-    {"terminal"},
+    {"terminal", "price_list", "dotenv_file", "toml_file"},
     {"settings", "notices", "turn", "line_reader", "adaptations"},
     {"renderers", "providers", "history", "local_server"},
     {"transcripts"},
@@ -44,7 +43,7 @@ ONE_IMPORTER = {
     "xllamacpp": "local_server.py",
     "prompt_toolkit": "line_editor.py",
     "sqlite3": "history",
-    "dotenv": "settings.py",
+    "dotenv": "dotenv_file.py",
     "platformdirs": "folders.py",
     "plotext": "history_command/stats/plot.py",
     "opentelemetry": "telemetry.py",

@@ -7,12 +7,7 @@ folder), `config.toml`, built-in. An empty environment variable is as good as no
 
 from __future__ import annotations
 
-import os
-import re
-import stat
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -20,8 +15,10 @@ from typing import Any
 
 from streaming_chat.core.errors import CredentialsError, UsageError
 from streaming_chat.core.prices import NO_PRICES, Prices
+from streaming_chat.dotenv_file import read_dotenv, trusted_dotenv
 from streaming_chat.price_list import read_prices
 from streaming_chat.spelling import nearest
+from streaming_chat.toml_file import read_toml
 from streaming_chat.values import (
     count,
     currency_sign,
@@ -387,11 +384,8 @@ def load(
     `flags` has the text of each flag that was given, by option name; `.env` is looked for from `folder` upward.
     UsageError names the value that cannot be used and where it stands.
     """
-    dotenv_file = _find_dotenv(folder)
-    if dotenv_file and (reason := _distrusted(dotenv_file)):
-        notice(f"{dotenv_file} is not read: {reason}")
-        dotenv_file = None
-    dotenv = _read_dotenv(dotenv_file, notice) if dotenv_file else {}
+    dotenv_file = trusted_dotenv(folder, notice)
+    dotenv = read_dotenv(dotenv_file, notice) if dotenv_file else {}
     from_config_file = _read_config_file(config_file)
 
     values: dict[str, Any] = {}
@@ -458,63 +452,9 @@ def _with_key(settings: Settings, environment: Mapping[str, str], dotenv: Mappin
     return settings
 
 
-def _find_dotenv(folder: Path) -> Path | None:
-    for place in (folder, *folder.parents):
-        candidate = place / ".env"
-        with suppress(OSError):  # A folder on the way up that may not be looked into.
-            if candidate.is_file():
-                return candidate
-    return None
-
-
-def _distrusted(path: Path) -> str | None:
-    """Why the file is not read: whoever can write it could send prompts, and the key with them, to another place."""
-    if not hasattr(os, "getuid"):
-        return None
-    found = path.stat()
-    if found.st_uid != os.getuid():
-        return "it belongs to another user"
-    # The user's primary group may write: on many systems it has no other member, and the umask, 002, lets it.
-    if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != os.getgid()):
-        return "others may write it (chmod go-w mends that)"
-    return None
-
-
-def _read_dotenv(path: Path, notice: Callable[[str], None]) -> dict[str, str]:
-    import logging
-
-    from dotenv import dotenv_values
-
-    class _ToNotice(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            notice(f"{path}: {record.getMessage()}")
-
-    # python-dotenv tells of a line that it cannot read through logging, whose last resort is the bare stderr.
-    logger = logging.getLogger("dotenv.main")
-    handler = _ToNotice()
-    logger.addHandler(handler)
-    try:
-        return {name: value for name, value in dotenv_values(path).items() if value is not None}
-    except (OSError, UnicodeDecodeError) as problem:
-        notice(f"{path} is not read: {getattr(problem, 'strerror', None) or 'it is not UTF-8'}")
-        return {}
-    finally:
-        logger.removeHandler(handler)
-
-
 def _read_config_file(path: Path) -> dict[str, tuple[Any, str]]:
     """Option name → text, or `Prices`, and origin."""
-    try:
-        content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as problem:
-        raise UsageError(f"{path} cannot be read: {problem.strerror}", "mend its permissions, or move it away") from None
-    table = _parse_toml(content, path)
-
-    def where(*keys: str) -> str:
-        return f"{path}, line {_line_of(keys, content)}"
-
+    table, where = read_toml(path)
     found: dict[str, tuple[Any, str]] = {}
     for name, value in table.items():
         origin = where(name)
@@ -550,37 +490,3 @@ def _text_of(name: str, value: Any, origin: str) -> str:
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)
     raise UsageError(f"{name} has a value of the wrong type (in {origin})", f"{name}: {OPTIONS[name].help}")
-
-
-def _parse_toml(content: bytes, path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        try:
-            import tomli as tomllib
-        except ImportError:
-            raise UsageError(
-                f"{path} cannot be read: Python 3.10 has no TOML parser of its own", "pip install tomli"
-            ) from None
-    try:
-        table: dict[str, Any] = tomllib.loads(content.decode())
-        return table
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8", "save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as problem:
-        # The parser's own words end in "(at line 3, column 5)", but for a text that breaks off.
-        where = str(problem).replace("at end of document", f"at the end, line {len(content.splitlines())}")
-        raise UsageError(f"{path} is not valid TOML: {where}", "mend that line, or move the file away") from None
-
-
-def _line_of(keys: Sequence[str], content: bytes) -> int:
-    """The line on which the last of `keys` is set inside those before it, as far as it is found."""
-    # The parser does not tell.
-    lines = content.decode().splitlines()
-    found = 0
-    for depth, key in enumerate(keys):
-        # Inside a table, a key may stand further on: [prices."m"], or "m" = { prompt = 1 }.
-        before = r"(.*[\s.,{\[])?" if depth else r"\s*(\[\s*)?"
-        pattern = re.compile(rf"{before}[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
-        found = next((number for number in range(found, len(lines)) if pattern.match(lines[number])), found)
-    return found + 1
