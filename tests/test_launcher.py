@@ -83,5 +83,21 @@ def test_the_launcher_says_what_is_missing(world, two_packages):
     assert done.stderr.decode().startswith("error: no key: OPENAI_API_KEY is not set")
 
 
+def test_the_launcher_exports_what_it_can_and_says_what_the_rest_needs(two_packages, world, server):
+    program = (str(two_packages), str(ROOT / LAUNCHER))
+    server.play(answer(["Hello"]))
+    assert world.run("--base-url", server.base_url, "Hi?", program=program).returncode == 0
+    for form, needed in (("json", None), ("cast", None), ("md", "markdown_it"), ("html", "markdown_it"), ("svg", "wcwidth")):
+        done = world.run("history", "export", "1", "--format", form, program=program)
+        if needed is None:
+            assert (done.returncode, done.stderr) == (0, b"")
+            assert b"Hello" in done.stdout
+        else:
+            assert done.returncode == 2
+            assert done.stderr.startswith(
+                f"error: {form} needs the library {needed}, which is not installed\nhint: pip ".encode()
+            )
+
+
 def test_the_launcher_is_twelve_lines_at_most():
     assert len((ROOT / LAUNCHER).read_text().splitlines()) <= 12

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from streaming_chat.core.errors import UsageError
 from streaming_chat.history import StoredTurn
 
 #: The formats, which are the endings of their files too.
@@ -17,7 +18,14 @@ FORMATS: Final = ("md", "html", "json", "cast", "svg")
 
 def written(turns: Sequence[StoredTurn], format: str) -> str:  # noqa: A002 # the word of the option
     """`turns`, of which there is one at least, as a document. UsageError where a library for it is not installed."""
-    return _writer(format)(turns)
+    try:
+        return _writer(format)(turns)
+    except ImportError as missing:
+        # The launcher runs with the SDK and python-dotenv alone.
+        raise UsageError(
+            f"{format} needs the library {missing.name}, which is not installed",
+            "pip install markdown-it-py pygments wcwidth; json and cast need none of them",
+        ) from None
 
 
 def _writer(format: str) -> Callable[[Sequence[StoredTurn]], str]:  # noqa: A002 # likewise

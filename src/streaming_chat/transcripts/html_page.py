@@ -25,7 +25,7 @@ _PLAYED = ("text", "reasoning", "refusal")
 
 
 def html_page(turns: Sequence[StoredTurn]) -> str:
-    """The page. UsageError where the library for it is not installed."""
+    """The page. ImportError where the library for it is not installed."""
     style, script = _part("page.css"), _part("replay.js")
     articles = "".join(
         _article(turn, [(speaker(one), one.content) for one in new]) for turn, new in with_new_messages(turns)

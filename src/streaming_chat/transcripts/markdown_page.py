@@ -24,7 +24,7 @@ _SPAN_OR_TAG: Final = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)|<(?=[A-Za-z/!
 
 
 def markdown_page(turns: Sequence[StoredTurn]) -> str:
-    """The document. UsageError where the library for it is not installed."""
+    """The document. ImportError where the library for it is not installed."""
     texts = {turn.number: _with_its_ends(sanitize(turn.text)) for turn in turns}
     page = _page(turns, texts)
     whole = as_viewers_show(page)

@@ -12,8 +12,6 @@ from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from streaming_chat.core.errors import UsageError
-
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
@@ -83,12 +81,8 @@ def _is_safe(url: str) -> bool:
 
 
 def _library() -> type[MarkdownIt]:
-    try:
-        from markdown_it import MarkdownIt
-    except ImportError:
-        raise UsageError(
-            "this transcript needs a library that is not installed", "pip install markdown-it-py; json and cast need none"
-        ) from None
+    from markdown_it import MarkdownIt
+
     return MarkdownIt
 
 
