@@ -102,6 +102,53 @@ def test_a_conversation_too_long_for_the_model_loses_its_oldest_turns_and_says_s
     assert sent(server) == ["Three?", "3.", "Four?"]
 
 
+def test_a_request_that_nothing_makes_short_enough_costs_no_turn(chat: Callable[..., Screen], server: Server) -> None:
+    server.play(answer(["1."]), answer(["2."]), too_long(), too_long(), too_long(), answer(["3."]))
+    screen = chat("--stateful")
+    for number, prompt in enumerate(["One?", "Two?", "Long?"], 2):
+        say(screen, prompt, number)
+    assert "leaving turns out did not help: 2 turns go along again" in screen.text
+    say(screen, "Three?", 5)
+    assert sent(server) == ["One?", "1.", "Two?", "2.", "Three?"]
+
+
+def test_a_request_that_was_sent_again_is_one_turn(ask: Ask, server: Server) -> None:
+    server.play(answer(["1."]), answer(["2."]), too_long(), answer(["3."]))
+    assert ask("One?").returncode == 0
+    assert ask("-c", "Two?").returncode == 0
+    done = ask("-c", "--json", "Three?")
+    assert done.returncode == 0
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert events.count("end") == 1
+    assert b"error:" not in done.stderr
+    assert b"left out, to fit into what the model takes: the oldest turn" in done.stderr
+    # The history has what was answered.
+    turn = json.loads(ask("history", "show", "3", "--json").stdout)
+    assert [message["content"] for message in turn["messages"]] == sent(server) == ["Two?", "2.", "Three?"]
+
+
+def test_the_same_question_asked_again_costs_no_turn(chat: Callable[..., Screen], server: Server) -> None:
+    server.play(answer(["1."]), http_error(400, {"error": {"message": "No."}}), answer(["2."]))
+    screen = chat("--stateful")
+    say(screen, "Go on", 2)
+    say(screen, "Go on", 3)
+    say(screen, "/retry", 4)
+    assert sent(server) == ["Go on", "1.", "Go on"]
+    say(screen, "/history", 5)
+    assert "1  Go on\n2  Go on" in screen.text
+
+
+def test_undo_forgets_half_an_answer_first(chat: Callable[..., Screen], server: Server) -> None:
+    server.play(answer(["1."]), answer(["Hal"], finish_reason="length"))
+    screen = chat("--stateful")
+    say(screen, "One?", 2)
+    say(screen, "Two?", 3)
+    say(screen, "/undo", 4)
+    assert "forgotten: Two?" in screen.text
+    say(screen, "/history", 5)
+    assert screen.text.rstrip().endswith("1  One?\n\nYou:")
+
+
 def test_context_tokens_leave_out_the_oldest_turns_before_the_server_has_to(
     chat: Callable[..., Screen], server: Server
 ) -> None:
@@ -127,6 +174,21 @@ def test_a_conversation_goes_on_from_one_shot_to_the_next(ask: Ask, server: Serv
     assert sent(server) == ["Count.", "One?", "1.", "Four?"]
     turns = [json.loads(line) for line in ask("history", "--json").stdout.splitlines()]
     assert len({turn["session"] for turn in turns}) == 1
+
+
+def test_continue_goes_on_with_the_last_conversation_whole_or_not(ask: Ask, server: Server, world: World) -> None:
+    server.play(answer(["1."]), answer(["Hal"], finish_reason="length"), answer(["3."]), answer(["4."]))
+    assert ask("One?").returncode == 0
+    assert ask("Two?").returncode == 7
+    done = ask("-c", "Three?")
+    assert b"the answer of turn 2 is not whole and does not go along" in done.stderr
+    assert sent(server) == ["Three?"]
+    # One from elsewhere has the highest number, and is older.
+    old = json.loads(ask("history", "show", "1", "--json").stdout) | {"started_at": "2020-01-01T00:00:00+00:00"}
+    (world.folder / "old.json").write_text(json.dumps(old), encoding="utf-8")
+    assert ask("history", "import", "old.json").stdout == b"1 turn imported (turn 4)\n"
+    assert b"going on behind turn 3" in ask("-c", "Four?").stderr
+    assert sent(server) == ["Three?", "3.", "Four?"]
 
 
 def model(server: Server) -> str:

@@ -316,17 +316,14 @@ class _Program:
         """The turn of the history to go on behind; None when nothing was said of one."""
         from contextlib import closing
 
-        from streaming_chat.history import History, Selection
+        from streaming_chat.history import History
 
         settings = self._settings
         if settings.resume is None and not settings.continue_last:
             return None
         with closing(History(self._history_path, self._notices.notice)) as history:
             number = settings.resume
-            if number is None:
-                last = history.turns(1, Selection(outcome="complete"))
-                number = last[0].number if last else None
-            turn = None if number is None else history.turn(number)
+            turn = history.latest() if number is None else history.turn(number)
         if turn is None:
             what = "no conversation" if number is None else f"no turn {number}"
             raise UsageError(f"there is {what} in the history to go on with", f"`{PROGRAM} history` lists the turns")

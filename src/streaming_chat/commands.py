@@ -169,14 +169,17 @@ def _stateful(chat: Chat, argument: str) -> None:
 
 
 def _going_along(session: Session) -> str:
-    return counted(len(session.conversation.exchanges), "turn goes along", "turns go along")
+    return counted(len(session.conversation.along), "turn goes along", "turns go along")
 
 
 @command("/history", "", "show the turns that go along with the next message")
 def _history(chat: Chat, _argument: str) -> None:
     conversation = chat.session.conversation
-    exchanges = conversation.exchanges if conversation.stateful else []
-    lines = [f"{number}  {shorten(one.prompt, 70, placeholder='…')}" for number, one in enumerate(exchanges, 1)]
+    left_out = [
+        f"–  {shorten(one.prompt, 70, placeholder='…')} (left out, for want of room)" for one in conversation.left_out
+    ]
+    along = [f"{number}  {shorten(one.prompt, 70, placeholder='…')}" for number, one in enumerate(conversation.along, 1)]
+    lines = left_out + along
     if conversation.aside is not None:
         lines.append(f"–  {shorten(conversation.aside.prompt, 70, placeholder='…')} (not whole; /keep lets it go along)")
     chat.session.notices.always("\n".join(lines) or "no turn goes along with the next message")

@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from textwrap import shorten
 from typing import TYPE_CHECKING, Protocol
 
@@ -102,8 +103,7 @@ class Session:
 
     def take_back(self) -> str | None:
         """The last prompt, to be asked again: its answer does not go along. None when there is none."""
-        if self.last_prompt is not None:
-            self.conversation.take_back(self.last_prompt)
+        self.conversation.take_back()
         return self.last_prompt
 
     def ask(self, prompt: str) -> Turn:
@@ -119,16 +119,16 @@ class Session:
         hint = StallHint(self.output, self.notices.output)
         renderers = self._renderers(request, hint)
         with one_interrupt(), self.keyboard.kept_silent(), closing(hint):
-            turn = run_turn(request, self.provider, renderers, retries=self.settings.retries)
+            turn = run_turn(request, self.provider, renderers, retries=self.settings.retries, shorten=self._shortened)
         self.last_turn = turn
         if turn.usage and turn.usage.prompt_tokens:
-            self.conversation.learn(request.messages, turn.usage.prompt_tokens)
+            self.conversation.learn(turn.request.messages, turn.usage.prompt_tokens)
         if turn.outcome is Outcome.COMPLETE:
             self.conversation.add(prompt, turn.text)
         elif self.conversation.set_aside(prompt, turn.text) and self._in_chat:
             self.notices.notice("this answer does not go along with the next message; /keep lets it")
-        if turn.error is not None and self._makes_room(turn.error):
-            return self.ask(prompt)
+        if turn.error is not None and is_too_long(turn.error) and (count := self.conversation.take_in_again()):
+            self.notices.notice(f"leaving turns out did not help: {counted(count, 'turn goes', 'turns go')} along again")
         # What failed before the server began to answer has nothing to be counted.
         if turn.timing.headers is not None:
             self.usage_sums.add(turn.usage, self.cost(turn))
@@ -153,16 +153,17 @@ class Session:
         if not is_whole:
             self.conversation.set_aside(earlier.prompt, earlier.text)
             self.notices.notice(f"the answer of turn {earlier.number} is not whole and does not go along")
-        going_along = counted(len(self.conversation.exchanges), "turn goes along", "turns go along")
+        going_along = counted(len(self.conversation.along), "turn goes along", "turns go along")
         self.notices.notice(f"going on behind turn {earlier.number} with {self.settings.model}: {going_along}")
 
-    def _makes_room(self, error: ChatError) -> bool:
-        """Whether a request was too long for the model, and the older half of the turns is left out of the next one."""
-        exchanges = self.conversation.exchanges if self.conversation.stateful else []
-        if not exchanges or not is_too_long(error):
-            return False
-        self._tell_left_out(self.conversation.leave_out(-(-len(exchanges) // 2)))
-        return True
+    def _shortened(self, request: ChatRequest, error: ChatError) -> ChatRequest | None:
+        """The request without the older half of the turns that go along, if that may help; None if not."""
+        left_out = self.conversation.leave_out_half() if is_too_long(error) else []
+        if not left_out:
+            return None
+        self._tell_left_out(left_out)
+        shorter = replace(request, messages=self.conversation.next_messages(request.prompt, self.settings.system))
+        return adapt(shorter, self.adaptations.known(request.model))
 
     def _tell_left_out(self, left_out: Sequence[Exchange]) -> None:
         if left_out:

@@ -60,9 +60,11 @@ def run_turn(
     retries: int,
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
+    shorten: Callable[[ChatRequest, ChatError], ChatRequest | None] = lambda _request, _error: None,
 ) -> Turn:
     """Send `request`, tell the renderers of every event, and return the turn, which every renderer was told of too.
 
+    A request that a server refuses is sent again as `shorten` makes it, if that makes anything of it.
     A failure, and Ctrl-C (KeyboardInterrupt), end the turn and are told by its outcome. OutputClosed, and SystemExit from
     a signal, do so too and are raised again, once the turn has been handed to the renderers.
     """
@@ -76,7 +78,7 @@ def run_turn(
         getattr(provider, "preload", _nothing)()
         audience.tell([reply.begin(clock())])
         audience.catch_up()
-        error = _attempts(reply, provider, audience, retries, clock, sleep)
+        error = _attempts(reply, provider, audience, retries, clock, sleep, shorten)
     except KeyboardInterrupt:
         interrupted = True
     except OutputClosed as ending:
@@ -116,6 +118,7 @@ def _attempts(
     retries: int,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
+    shorten: Callable[[ChatRequest, ChatError], ChatRequest | None],
 ) -> ChatError | None:
     """Stream, again after a failure that may pass or a request that can be adapted; the failure that remains, or None."""
     attempt = retried = 0
@@ -146,12 +149,15 @@ def _attempts(
                 return failure
             adaptation = adaptation_for(reply.request, failure)
             delay, message = retry_delay(failure, retried + 1), failure.message
-            if adaptation is None and (delay is None or retried == retries):
+            shorter = shorten(reply.request, failure) if adaptation is None else None
+            if adaptation is None and shorter is None and (delay is None or retried == retries):
                 return failure
         audience.ended = None
         if adaptation is not None:
             reply.request = adapt(reply.request, [adaptation])
             audience.tell([Adapted(clock(), adaptation)])
+        elif shorter is not None:
+            reply.request = shorter
         elif delay is not None:
             retried += 1
             audience.tell([Retrying(clock(), retried + 1, retries + 1, delay, message)])

@@ -74,7 +74,7 @@ def test_the_oldest_turns_are_left_out_to_fit() -> None:
     assert conversation.fit("now", None, 1000) == []
     assert [one.prompt[0] for one in conversation.fit("now", None, 450)] == ["1"]
     # The model counts twice as many.
-    conversation.learn([Message("user", "x" * 400)], 208)
+    conversation.learn([Message("user", "x" * 4000)], 2008)
     assert [one.prompt[0] for one in conversation.fit("now", None, 450)] == ["2"]
     assert [one.prompt[0] for one in conversation.fit("now", None, 1)] == ["3"]
 
@@ -120,12 +120,92 @@ def test_a_request_cannot_be_changed() -> None:
         ChatRequest("m", ()).model = "n"  # type: ignore[misc]
 
 
-def test_only_the_last_turn_can_be_taken_back_and_only_by_its_own_prompt() -> None:
+def prompts(conversation: Conversation) -> list[str]:
+    return [exchange.prompt for exchange in conversation.along]
+
+
+def test_the_turn_that_was_asked_last_can_be_taken_back_once() -> None:
     conversation = Conversation(stateful=True)
     conversation.add("a", "A")
     conversation.add("b", "B")
-    conversation.take_back("a")
-    assert len(conversation.next_messages("c", None)) == 5
-    conversation.take_back("b")
-    assert [message.content for message in conversation.next_messages("c", None)] == ["a", "A", "c"]
-    Conversation().take_back("a")
+    conversation.take_back()
+    assert prompts(conversation) == ["a"]
+    conversation.take_back()
+    assert prompts(conversation) == ["a"]
+    Conversation().take_back()
+
+
+def test_a_turn_that_was_not_taken_in_cannot_be_taken_back_even_if_it_asked_the_same() -> None:
+    conversation = Conversation(stateful=True)
+    conversation.add("go on", "A")
+    conversation.set_aside("go on", "")
+    conversation.take_back()
+    assert prompts(conversation) == ["go on"]
+    conversation.stateful = False
+    conversation.add("go on", "B")
+    conversation.take_back()
+    conversation.stateful = True
+    assert prompts(conversation) == ["go on"]
+
+
+def test_the_last_turn_is_undone_also_when_it_was_set_aside() -> None:
+    conversation = Conversation(stateful=True)
+    conversation.add("a", "A")
+    conversation.set_aside("b", "half")
+    assert conversation.undo() == ("b", "half")
+    assert conversation.aside is None
+    assert conversation.undo() == ("a", "A")
+
+
+def test_a_stateless_chat_leaves_nothing_out() -> None:
+    conversation = Conversation(stateful=True)
+    conversation.add("a", "A" * 1000)
+    conversation.stateful = False
+    assert conversation.fit("now", None, 1) == []
+    assert conversation.leave_out_half() == []
+    conversation.stateful = True
+    assert prompts(conversation) == ["a"]
+
+
+def test_a_shorter_request_has_room_for_more_turns_again() -> None:
+    conversation = Conversation(stateful=True)
+    conversation.add("a", "A" * 400)
+    assert [one.prompt for one in conversation.fit("x" * 4000, None, 500)] == ["a"]
+    assert conversation.left_out == [("a", "A" * 400)]
+    assert conversation.fit("x" * 4000, None, 500) == [], "told once"
+    assert conversation.fit("short", None, 500) == []
+    assert prompts(conversation) == ["a"]
+
+
+def test_what_a_server_had_no_room_for_stays_out_until_that_did_not_help() -> None:
+    conversation = Conversation(stateful=True)
+    for name in "abc":
+        conversation.add(name, name)
+    assert [one.prompt for one in conversation.leave_out_half()] == ["a", "b"]
+    assert conversation.fit("now", None, 10_000) == []
+    assert prompts(conversation) == ["c"]
+    assert [one.prompt for one in conversation.leave_out_half()] == ["c"]
+    assert conversation.leave_out_half() == []
+    assert conversation.take_in_again() == 3
+    assert prompts(conversation) == ["a", "b", "c"]
+    assert conversation.take_in_again() == 0
+
+
+def test_forgotten_turns_are_not_counted_as_left_out() -> None:
+    conversation = Conversation(stateful=True)
+    for name in "ab":
+        conversation.add(name, name)
+    conversation.leave_out_half()
+    conversation.clear()
+    conversation.add("c", "c")
+    assert prompts(conversation) == ["c"]
+
+
+def test_the_frame_of_a_short_request_multiplies_nothing() -> None:
+    conversation = Conversation(stateful=True)
+    conversation.add("hi", "hello")
+    conversation.learn([Message("user", "hi")], 40)
+    assert conversation.fit("x" * 5000, None, 6000) == []
+    # A long one tells how long the tokens are.
+    conversation.learn([Message("user", "x" * 4000)], 4000)
+    assert [one.prompt for one in conversation.fit("x" * 5000, None, 4000)] == ["hi"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class ChatRequest:
         return next((message.content for message in reversed(self.messages) if message.role == "user"), "")
 
 
+#: From so many estimated tokens on, what a model counts says how long its tokens are.
+_TELLING: Final = 256
+
+
 class Exchange(NamedTuple):
     """A prompt and its answer."""
 
@@ -47,7 +51,7 @@ class Exchange(NamedTuple):
 class Conversation:
     """The turns so far, and which of them go along with the next request.
 
-    Stateless, `next_messages` is `[system?, user]`, and `add` and `set_aside` change nothing.
+    Stateless, `next_messages` is `[system?, user]`, and no turn is taken in or left out.
     """
 
     def __init__(self, *, stateful: bool = False) -> None:
@@ -55,13 +59,29 @@ class Conversation:
         self.exchanges: list[Exchange] = []
         #: The last answer, if it is not whole: it goes along only when the user says so.
         self.aside: Exchange | None = None
-        # How many tokens a model has counted for one of `estimated_tokens`.
+        # How many of the oldest do not go along with the next request, and how many a server had no room for.
+        self._left_out = 0
+        self._refused = 0
+        # Whether the last turn that was asked is the last exchange.
+        self._has_last = False
+        # What a model counted: for its own frame, and for one of `estimated_tokens`.
+        self._frame = 0.0
         self._tokens_per_estimate = 1.0
+
+    @property
+    def along(self) -> list[Exchange]:
+        """The turns that go along."""
+        return self.exchanges[self._left_out :] if self.stateful else []
+
+    @property
+    def left_out(self) -> list[Exchange]:
+        """The turns that do not, for want of room."""
+        return self.exchanges[: self._left_out] if self.stateful else []
 
     def next_messages(self, prompt: str, system: str | None) -> tuple[Message, ...]:
         """The messages to send for `prompt`."""
         messages = [Message("system", system)] if system else []
-        for exchange in self.exchanges if self.stateful else ():
+        for exchange in self.along:
             messages += [Message("user", exchange.prompt), Message("assistant", exchange.answer)]
         return (*messages, Message("user", prompt))
 
@@ -72,19 +92,22 @@ class Conversation:
             if (one.role, following.role) == ("user", "assistant"):
                 self.exchanges.append(Exchange(one.content, following.content))
 
-    def take_back(self, prompt: str) -> None:
-        """Forget the last turn if it asked for `prompt`: it is about to be asked again."""
-        if self.exchanges and self.exchanges[-1].prompt == prompt:
-            del self.exchanges[-1]
+    def take_back(self) -> None:
+        """Forget the turn that was asked last: it is about to be asked again."""
+        if self._has_last:
+            self._drop_last()
+        self.aside = None
 
     def add(self, prompt: str, answer: str) -> None:
         """Keep a whole answer for the requests to come."""
+        self._has_last = self.stateful
         if self.stateful:
             self.exchanges.append(Exchange(prompt, answer))
             self.aside = None
 
     def set_aside(self, prompt: str, answer: str) -> bool:
         """Half an answer would mislead the model: it is left out, unless `keep` is called. Whether there is one."""
+        self._has_last = False
         self.aside = Exchange(prompt, answer) if self.stateful and answer else None
         return self.aside is not None
 
@@ -93,38 +116,62 @@ class Conversation:
         kept, self.aside = self.aside, None
         if kept is not None:
             self.exchanges.append(kept)
+            self._has_last = True
         return kept
 
     def undo(self) -> Exchange | None:
-        """Forget the last turn; None when there is none."""
-        return self.exchanges.pop() if self.exchanges else None
+        """Forget the last turn, also one that was set aside; None when there is none."""
+        undone, self.aside = self.aside, None
+        return undone or (self._drop_last() if self.exchanges else None)
 
     def clear(self) -> int:
         """Forget all turns; how many there were."""
         count = len(self.exchanges)
-        self.exchanges.clear()
+        while self.exchanges:
+            self._drop_last()
         self.aside = None
         return count
 
-    def leave_out(self, count: int) -> list[Exchange]:
-        """Leave out the oldest turns; which."""
-        left_out = self.exchanges[:count]
-        del self.exchanges[:count]
+    def _drop_last(self) -> Exchange:
+        dropped = self.exchanges.pop()
+        self._has_last = False
+        self._refused = min(self._refused, len(self.exchanges))
+        self._left_out = min(self._left_out, len(self.exchanges))
+        return dropped
+
+    def leave_out_half(self) -> list[Exchange]:
+        """A server had no room: leave out the older half of those that go along; which."""
+        left_out = self.along[: -(-len(self.along) // 2)]
+        self._left_out += len(left_out)
+        self._refused = self._left_out
         return left_out
 
+    def take_in_again(self) -> int:
+        """Leaving out did not help: let all turns go along that a server had no room for; how many."""
+        count, self._refused, self._left_out = self._refused, 0, 0
+        return count
+
     def fit(self, prompt: str, system: str | None, tokens: int) -> list[Exchange]:
-        """Leave out the oldest turns until the next request has at most `tokens`, as far as can be told; which."""
-        left_out: list[Exchange] = []
-        while self.exchanges and self._tokens_of(self.next_messages(prompt, system)) > tokens:
-            left_out += self.leave_out(1)
-        return left_out
+        """Leave out as many of the oldest turns as the next request needs to have at most `tokens`; the newly left out.
+
+        How many tokens it has can only be estimated. A later and shorter request has room for more turns again.
+        """
+        before = self._left_out
+        self._left_out = self._refused
+        while self.along and self._tokens_of(self.next_messages(prompt, system)) > tokens:
+            self._left_out += 1
+        return self.left_out[before:]
 
     def learn(self, messages: Iterable[Message], prompt_tokens: int) -> None:
         """A model has counted `prompt_tokens` for these messages."""
-        self._tokens_per_estimate = prompt_tokens / max(1, estimated_tokens(messages))
+        estimate = estimated_tokens(messages)
+        # A short request is mostly the frame that a model's template puts around it: that is added, and multiplies nothing.
+        if estimate >= _TELLING:
+            self._tokens_per_estimate = prompt_tokens / estimate
+        self._frame = max(0.0, prompt_tokens - estimate * self._tokens_per_estimate)
 
     def _tokens_of(self, messages: Iterable[Message]) -> float:
-        return estimated_tokens(messages) * self._tokens_per_estimate
+        return self._frame + estimated_tokens(messages) * self._tokens_per_estimate
 
 
 def estimated_tokens(messages: Iterable[Message]) -> int:

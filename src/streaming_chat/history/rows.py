@@ -39,7 +39,8 @@ UPDATE_TURN = """
         headers = :headers, first_token = :first_token, first_reasoning = :first_reasoning, total = :total,
         gap_p50 = :gap_p50, gap_p95 = :gap_p95, gap_max = :gap_max,
         tokens_per_second = :tokens_per_second, attempts = :attempts, error = :error,
-        text = :text, reasoning = :reasoning, refusal = :refusal, tool_calls = :tool_calls, arrivals = :arrivals
+        text = :text, reasoning = :reasoning, refusal = :refusal, tool_calls = :tool_calls, messages = :messages,
+        arrivals = :arrivals
     WHERE id = :id
 """
 DELETE_PIECES = "DELETE FROM pieces WHERE turn_id = ?"
@@ -63,6 +64,8 @@ SELECT_FOUND = f"""
 MARKS = ("\x01", "\x02")
 SELECT_NUMBERS = "SELECT id FROM turns WHERE {} ORDER BY id"
 SELECT_NUMBERS_FOUND = "SELECT id FROM {index} JOIN turns ON turns.id = {index}.rowid WHERE {index} MATCH ? AND {where}"
+#: Not the one of the highest number: turns from elsewhere may be older.
+SELECT_LATEST = "SELECT id FROM turns ORDER BY started_at DESC, id DESC LIMIT 1"
 DELETE_TURNS = "DELETE FROM turns WHERE id IN (SELECT value FROM json_each(?))"
 DELETE_PIECES_OF = "DELETE FROM pieces WHERE turn_id IN (SELECT value FROM json_each(?))"
 _SELECT_TURN = "SELECT * FROM turns WHERE id = ?"
@@ -142,7 +145,7 @@ def turn_begun(request: ChatRequest, endpoint: str, session: str) -> dict[str, A
             "model": request.model,
             "settings": as_json(settings_of(request)),
             "prompt": request.prompt,
-            "messages": as_json([{"role": message.role, "content": message.content} for message in request.messages]),
+            "messages": as_json([asdict(message) for message in request.messages]),
         }
     )
 
@@ -175,7 +178,9 @@ def turn_ended(turn: Turn) -> dict[str, Any]:
         "text": turn.text,
         "reasoning": turn.reasoning,
         "refusal": turn.refusal,
-        "tool_calls": as_json([{"name": call.name, "arguments": call.arguments} for call in turn.tool_calls]),
+        "tool_calls": as_json([asdict(call) for call in turn.tool_calls]),
+        # A request that was too long was sent again without its oldest turns.
+        "messages": as_json([asdict(message) for message in turn.request.messages]),
     }
 
 

@@ -29,6 +29,7 @@ from streaming_chat.history.rows import (
     INSERT_PIECE,
     INSERT_TURN,
     SELECT_FIGURES,
+    SELECT_LATEST,
     SELECT_SUMMARIES,
     UPDATE_STARTED,
     UPDATE_TURN,
@@ -209,6 +210,15 @@ class History:
     def numbers(self, selection: Selection = EVERYTHING) -> list[int]:
         """The numbers of the turns in `selection`, the lowest first. Raises as `turns` does."""
         return self._read(lambda connection: numbers(connection, selection)) or []
+
+    def latest(self) -> StoredTurn | None:
+        """The turn that was sent last; None when there is none. Raises as `turns` does."""
+
+        def read(connection: sqlite3.Connection) -> StoredTurn | None:
+            row = connection.execute(SELECT_LATEST).fetchone()
+            return None if row is None else stored_turn(connection, row["id"])
+
+        return self._read(read)
 
     def figures(self, selection: Selection = EVERYTHING) -> list[TurnSummary]:
         """All turns that are in `selection`, whatever its words, in order and without their prompts. Raises as `turns` does.
