@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import World
+from conftest import KEY, World
 from screen import Screen
 from server import Server, answer, http_error
 
@@ -75,3 +75,23 @@ def test_private_and_a_log_exclude_each_other(ask: Callable[..., Any], server: S
     assert done.returncode == 0
     assert b"notice: log_dir (from STREAMING_CHAT_LOG_DIR in the environment) is not heeded" in done.stderr
     assert not (world.folder / "logs").exists()
+
+
+def test_the_key_is_in_no_file_whoever_wrote_it_into_a_text(
+    chat: Callable[..., Screen], ask: Callable[..., Any], server: Server, world: World
+) -> None:
+    flags = ("--log-dir", "logs", "--export-dir", "out", "--export-format", "all")
+    server.play(answer([f"Your key is {KEY[:9]}", f"{KEY[9:]}."]), answer(["Yes."]))
+    everywhere = ("--system", f"I have {KEY}", "--param", f"user={KEY}", "--param", f"metadata=[{json.dumps(KEY)}]")
+    assert ask(*flags, *everywhere, "--model", f"m-{KEY}", f"Is {KEY} mine?").returncode == 0
+    screen = chat(*flags)
+    screen.line(f"And {KEY}?")
+    screen.wait_for("total:")
+    screen.line("/exit")
+    assert screen.wait_for_exit() == 0
+    files = written(world)
+    assert {path.suffix for path in files} >= {".db", ".log", ".md", ".html", ".json", ".cast", ".svg"}
+    assert [path.name for path in files if KEY.encode() in path.read_bytes()] == []
+    # What the server got is what was written.
+    assert f"And {KEY}?" in server.chats[-1].json["messages"][-1]["content"]
+    assert f"…{KEY[-4:]}" in ask("history", "show", "1").stdout.decode()

@@ -284,7 +284,9 @@ class _Program:
                 secret=settings.api_key,
                 notice=self._notices.notice,
             )
-        history = None if settings.no_history else History(self._history_path, self._notices.notice)
+        history = None
+        if not settings.no_history:
+            history = History(self._history_path, self._notices.notice, secret=settings.api_key)
         return Session(
             settings,
             provider,
@@ -309,8 +311,14 @@ class _Program:
             return None
         from streaming_chat.session_transcript import SessionTranscript
 
-        folder, formats = settings.export_dir, settings.export_format
-        return SessionTranscript(folder, formats, endpoint=endpoint, session=session, notice=self._notices.notice)
+        return SessionTranscript(
+            settings.export_dir,
+            settings.export_format,
+            endpoint=endpoint,
+            session=session,
+            secret=settings.api_key,
+            notice=self._notices.notice,
+        )
 
     def _earlier(self) -> Any:
         """The turn of the history to go on behind; None when nothing was said of one."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from streaming_chat.core.adaptation import ADAPTATIONS
 from streaming_chat.core.prices import Price, Prices
-from streaming_chat.core.secret import SHORTEST_SECRET
+from streaming_chat.core.secret import without_secret
 from streaming_chat.settings import OPTIONS, Settings
 
 
@@ -24,7 +24,8 @@ def config_lines(settings: Settings, files: Mapping[str, Path | None], adapted: 
     lines.append("")
     lines += [f"{name:<{name_width}}  {path or 'none'}" for name, path in files.items()]
     lines += [f"{'adapted':<{name_width}}  {ADAPTATIONS[name].says}" for name in adapted if name in ADAPTATIONS]
-    return [_without_key(line, settings) for line in lines]
+    # A `.env` may put the key into another setting (`${OPENAI_API_KEY}`).
+    return [without_secret(line, settings.api_key) for line in lines]
 
 
 def config_json(settings: Settings, files: Mapping[str, Path | None], adapted: Sequence[str]) -> str:
@@ -38,18 +39,12 @@ def config_json(settings: Settings, files: Mapping[str, Path | None], adapted: S
     }
     table["files"] = {name: str(path) if path else None for name, path in files.items()}
     table["adapted"] = list(adapted)
-    return _without_key(json.dumps(table, indent=2, ensure_ascii=False), settings)
+    return without_secret(json.dumps(table, indent=2, ensure_ascii=False), settings.api_key)
 
 
 def masked(key: str | None) -> str:
     """A key as it may be shown: its last four characters."""
     return f"…{key[-4:]}" if key else ""
-
-
-def _without_key(text: str, settings: Settings) -> str:
-    """A `.env` may put the key into another setting (`${OPENAI_API_KEY}`)."""
-    key = settings.api_key or ""
-    return text.replace(key, masked(key)) if len(key) >= SHORTEST_SECRET else text
 
 
 def _plain(value: Any) -> Any:

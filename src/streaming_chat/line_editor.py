@@ -21,6 +21,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from streaming_chat.commands import COMMANDS
+from streaming_chat.core.secret import without_secret
 from streaming_chat.folders import make_private
 from streaming_chat.line_reader import LineCleared
 from streaming_chat.settings import OPTIONS
@@ -42,6 +43,7 @@ class LineEditor:
         color: bool,
         when_drawn: Callable[[], None],
         when_typing: Callable[[], None],
+        secret: str | None,
         notice: Callable[[str], None],
     ) -> None:
         # Without this the terminal is asked where its cursor is, and one that does not answer gets a warning. Nothing
@@ -51,7 +53,7 @@ class LineEditor:
         warnings.filterwarnings("ignore", "coroutine 'Application.run_async' was never awaited", RuntimeWarning)
         self._session: PromptSession[str] = PromptSession(
             output=_Terminal.from_pty(sys.stdout, term=os.environ.get("TERM"), default_color_depth=ColorDepth.from_env()),
-            history=_history(state_folder, notice),
+            history=_history(state_folder, secret, notice),
             completer=_ChatCompleter(models),
             complete_while_typing=False,
             complete_in_thread=True,
@@ -114,7 +116,18 @@ class _Terminal(Vt100_Output):
             super().flush()
 
 
-def _history(state_folder: Path | None, notice: Callable[[str], None]) -> History:
+class _TypedLines(FileHistory):
+    """The lines of all chats, less the key."""
+
+    def __init__(self, path: Path, secret: str | None) -> None:
+        super().__init__(path)
+        self._secret = secret
+
+    def store_string(self, string: str) -> None:
+        super().store_string(without_secret(string, self._secret))
+
+
+def _history(state_folder: Path | None, secret: str | None, notice: Callable[[str], None]) -> History:
     if state_folder is None:
         return InMemoryHistory()
     path = state_folder / _HISTORY_FILE
@@ -125,7 +138,7 @@ def _history(state_folder: Path | None, notice: Callable[[str], None]) -> Histor
     except OSError as problem:
         notice(f"typed lines are not kept: {path}: {problem.strerror}")
         return InMemoryHistory()
-    return FileHistory(path)
+    return _TypedLines(path, secret)
 
 
 def _bindings() -> KeyBindings:

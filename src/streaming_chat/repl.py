@@ -204,6 +204,7 @@ def _reader(chat: Chat, state_folder: Path | None, color: bool) -> Reader:
             color=color,
             when_drawn=drawn,
             when_typing=chat.session.provider.get_ready,
+            secret=chat.session.settings.api_key,
             notice=notices.notice,
         )
 

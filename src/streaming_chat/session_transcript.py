@@ -5,9 +5,11 @@ It has all turns of one run of the program, whether the history keeps them or no
 
 from __future__ import annotations
 
+import json
 import os
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -15,9 +17,10 @@ from streaming_chat.core.arrivals import KIND_OF_EVENT, arrival_words, decode_ar
 from streaming_chat.core.errors import ChatError, UsageError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, TextDelta, ToolCallDelta
 from streaming_chat.core.reply import Turn
+from streaming_chat.core.secret import without_secret
 from streaming_chat.folders import SESSION_NAME, create_private
 from streaming_chat.history import StoredTurn
-from streaming_chat.history.rows import kept_endpoint, settings_of, stored_error
+from streaming_chat.history.rows import as_json, kept_endpoint, settings_of, stored_error
 from streaming_chat.transcripts import written
 
 
@@ -25,12 +28,20 @@ class SessionTranscript:
     """A transcript in the making. It takes turns as a renderer does."""
 
     def __init__(
-        self, folder: Path, formats: Sequence[str], *, endpoint: str, session: str, notice: Callable[[str], None]
+        self,
+        folder: Path,
+        formats: Sequence[str],
+        *,
+        endpoint: str,
+        session: str,
+        secret: str | None,
+        notice: Callable[[str], None],
     ) -> None:
         self._folder = folder
         self._formats = formats
         self._endpoint = kept_endpoint(endpoint)
         self._session = session
+        self._secret = secret
         self._notice = notice
         self._name = datetime.now().strftime(SESSION_NAME)
         self._turns: list[StoredTurn] = []
@@ -68,16 +79,16 @@ class SessionTranscript:
                 session=self._session,
                 started_at=self._started_at,
                 endpoint=self._endpoint,
-                model=request.model,
+                model=self._safe(request.model),
                 served_model=turn.model,
                 request_id=turn.request_id,
                 outcome=turn.outcome,
                 finish_reason=turn.finish_reason,
                 usage=turn.usage,
                 timing=turn.timing,
-                prompt=request.prompt,
-                settings=settings_of(request),
-                messages=request.messages,
+                prompt=self._safe(request.prompt),
+                settings=json.loads(self._safe(as_json(settings_of(request)))),
+                messages=tuple(replace(one, content=self._safe(one.content)) for one in request.messages),
                 text=turn.text,
                 reasoning=turn.reasoning,
                 refusal=turn.refusal,
@@ -86,6 +97,10 @@ class SessionTranscript:
                 arrivals=tuple(decode_arrivals(to_bytes(self._arrivals))),
             )
         )
+
+    def _safe(self, text: str) -> str:
+        """What the user wrote, or a setting: should the key stand in it, it is not kept."""
+        return without_secret(text, self._secret)
 
     def close(self) -> None:
         """Write it, unless nothing was asked. What cannot be written is told by a notice."""

@@ -9,6 +9,7 @@ that was cut stay; they are the ones that tell its kind.
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 #: Placeholders such as `dummy` or `EMPTY` are shorter, and may stand in an answer.
@@ -20,6 +21,15 @@ _SURE: Final = 8
 def masked(secret: str) -> str:
     """How a secret is shown: by its last four characters."""
     return f"…{secret[-4:]}"
+
+
+def without_secret(text: str, secret: str | None) -> str:
+    """A whole text, JSON or not, without the secret; one that is too short to be a key stays."""
+    if not secret or len(secret) < SHORTEST_SECRET:
+        return text
+    for written in {secret, json.dumps(secret)[1:-1]}:
+        text = text.replace(written, masked(secret))
+    return text
 
 
 class SecretMask:

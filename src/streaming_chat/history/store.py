@@ -18,6 +18,7 @@ from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, Started, TextDelta, ToolCallDelta
 from streaming_chat.core.reply import Turn
+from streaming_chat.core.secret import without_secret
 from streaming_chat.history.damage import Damaged, is_damage, set_aside
 from streaming_chat.history.file import Connection, open_file, shrink, transaction
 from streaming_chat.history.importing import import_turns
@@ -94,9 +95,10 @@ class _Draft:
     What has been saved is kept, so that the turn can be begun again in another file.
     """
 
-    def __init__(self, row: dict[str, Any]) -> None:
+    def __init__(self, row: dict[str, Any], secret: str | None) -> None:
         self.number: int | None = None
-        self._row = row
+        self._secret = secret
+        self._row = _without(secret, row)
         self._started: Started | None = None
         self._pieces: list[dict[str, Any]] = []
         self._saved = 0
@@ -138,7 +140,8 @@ class _Draft:
         number = connection.execute(INSERT_TURN, self._row).lastrowid if self.number is None else self.number
         if turn is not None:
             arrivals = b"".join(piece["arrivals"] for piece in self._pieces)
-            connection.execute(UPDATE_TURN, bindable({"id": number, "arrivals": arrivals, **turn_ended(turn)}))
+            ended = _without(self._secret, turn_ended(turn))
+            connection.execute(UPDATE_TURN, bindable({"id": number, "arrivals": arrivals, **ended}))
             connection.execute(DELETE_PIECES, (number,))
             return number
         if self._started is not None:
@@ -163,10 +166,12 @@ class History:
     Nothing is opened before it is needed. Any thread may call anything. A file that turns out to be damaged is set aside
     (damage.py), and what runs goes on in a new one. `notice` receives a line about that, and one when saving has failed, at
     most once; it is called in a thread that calls `recorder`, `Recorder.end` or `close`, or that reads, never in mid-answer.
+    A `secret`, the key, is kept in no text, whoever wrote it there.
     """
 
-    def __init__(self, path: Path, notice: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, notice: Callable[[str], None], *, secret: str | None = None) -> None:
         self.path = path
+        self._secret = secret
         self._notice = notice
         # One lock for the connection and all fields; its condition wakes the writer thread.
         self._changed = threading.Condition()
@@ -182,7 +187,7 @@ class History:
 
         Raises `UsageError` when the file was written by a later version of the program.
         """
-        draft = _Draft(turn_begun(request, endpoint, session))
+        draft = _Draft(turn_begun(request, endpoint, session), self._secret)
         with self._changed:
             self._save([draft])
             if not self._failed:
@@ -431,6 +436,10 @@ class History:
 
 def _reason(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def _without(secret: str | None, row: dict[str, Any]) -> dict[str, Any]:
+    return {name: without_secret(value, secret) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _limit(limit: int | None) -> int:
