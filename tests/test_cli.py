@@ -350,6 +350,8 @@ def test_a_deleted_working_folder_is_no_obstacle(world, server):
 def test_what_json_does_not_have_is_text_or_an_error(ask, server, world):
     ask("hi", "--param", "x=NaN")
     assert server.chats[0].json["x"] == "NaN"
+    ask("hi", "--param", "x=1e999")
+    assert server.chats[1].json["x"] == "1e999"
     world.configure("[param]\nd = 2020-01-01\n")
     done = ask("hi")
     assert done.returncode == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -93,6 +94,23 @@ def test_ctrl_c_ends_it(world: World, ask: Ask, server: Server) -> None:
     screen.key("ctrl-c")
     assert screen.wait_for_exit() == 130
     assert "two" not in screen.text
+    assert "notice: stopped: the text above is not the whole answer" in screen.text
+    assert "total:" not in screen.text
+
+
+def test_a_stopped_replay_ends_as_json_with_what_was_shown(world: World, ask: Ask, server: Server) -> None:
+    server.play(answer(["one ", "two"], delay=0.5))
+    assert ask("hi").returncode == 0
+    process = world.start("--json", "history", "replay", "1", "--speed", "0.01")
+    assert process.stdout is not None
+    lines = []
+    while not lines or b'"delta"' not in lines[-1]:
+        lines.append(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    lines += process.communicate(timeout=20)[0].splitlines()
+    assert process.returncode == 130
+    end = json.loads(lines[-1])
+    assert (end["event"], end["outcome"], end["text"]) == ("end", "interrupted", "one ")
 
 
 def test_a_turn_that_is_not_there_is_an_error(ask: Ask) -> None:

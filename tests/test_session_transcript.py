@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -119,4 +120,16 @@ def test_a_folder_that_goes_away_costs_no_answer(chat: Open, server: Server, wor
     (world.folder / "out").rmdir()
     screen.line("/exit")
     assert screen.wait_for_exit() == 0
-    assert "notice: no transcript is written into out: No such file or directory" in screen.text
+    assert "notice: no transcript is written as md into out: No such file or directory" in screen.text
+
+
+def test_a_full_disk_leaves_no_half_of_a_transcript(world: World, server: Server) -> None:
+    server.play(answer(["x" * 100_000]))
+    # A file may have 40 KB, and no more; the shell takes blocks of 1,024 bytes.
+    script = 'ulimit -f 40; trap "" XFSZ; exec "$@"'
+    program = ("bash", "-c", script, "bash", sys.executable, "-m", "streaming_chat")
+    flags = ("--no-history", "--base-url", server.base_url, "--export-dir", "out", "--export-format", "md,json")
+    done = world.run(*flags, "hi", program=program)
+    assert done.returncode == 0
+    assert b"notice: no transcript is written as md into out: File too large" in done.stderr
+    assert not written(world.folder / "out")

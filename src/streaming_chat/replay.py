@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 
 from streaming_chat.core.errors import ExitStatus
+from streaming_chat.core.events import Outcome, TextDelta
 from streaming_chat.history import StoredTurn
 from streaming_chat.history.playback import as_turn, events_of
 from streaming_chat.notices import Notices
@@ -33,9 +35,9 @@ def replay(
 
     The latency line, and what is said of an answer that is not whole, are those of the turn. OutputClosed as everywhere.
     """
-    renderers = _renderers(settings, output, notices)
+    answer, status = _renderers(settings, output, notices)
     before = 0.0
-    status = ExitStatus.COMPLETE
+    text = ""
     with one_interrupt(), Keyboard().kept_silent():
         try:
             for event in events_of(turn):
@@ -44,16 +46,20 @@ def replay(
                 before = at
                 if pause:
                     sleep(pause if max_pause is None else min(pause, max_pause))
-                for renderer in renderers:
-                    renderer.handle(event)
+                answer.handle(event)
+                status.handle(event)
+                if isinstance(event, TextDelta):
+                    text += event.text
         except KeyboardInterrupt:
-            status = ExitStatus.INTERRUPTED
-        for renderer in renderers:
-            renderer.end(as_turn(turn))
-    return status
+            answer.end(replace(as_turn(turn), outcome=Outcome.INTERRUPTED, finish_reason=None, text=text))
+            notices.notice("stopped: the text above is not the whole answer")
+            return ExitStatus.INTERRUPTED
+        answer.end(as_turn(turn))
+        status.end(as_turn(turn))
+    return ExitStatus.COMPLETE
 
 
-def _renderers(settings: Settings, output: Output, notices: Notices) -> Sequence[Renderer]:
+def _renderers(settings: Settings, output: Output, notices: Notices) -> tuple[Renderer, Renderer]:
     answer: Renderer
     if settings.json:
         answer = NDJSONRenderer(output, settings.prices)
@@ -65,4 +71,4 @@ def _renderers(settings: Settings, output: Output, notices: Notices) -> Sequence
     status = StatusRenderer(
         notices, in_chat=False, latency=not settings.json, calls_are_shown=are_shown, prices=settings.prices
     )
-    return [answer, status]
+    return answer, status

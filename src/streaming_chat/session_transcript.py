@@ -108,10 +108,17 @@ class SessionTranscript:
         for format in self._formats if turns else ():  # noqa: A001 # the word of the option
             try:
                 document = written(turns, format)
-                _, number = create_private(self._folder, self._name, f".{format}")
-                with os.fdopen(number, "wb") as file:
-                    file.write(document.encode(errors="replace"))
+                self._write(document.encode(errors="replace"), f".{format}")
             except OSError as problem:
-                self._notice(f"no transcript is written into {self._folder}: {problem.strerror}")
+                self._notice(f"no transcript is written as {format} into {self._folder}: {problem.strerror}")
             except ChatError as problem:
                 self._notice(f"no transcript is written as {format}: {problem.message}; {problem.hint}")
+
+    def _write(self, document: bytes, ending: str) -> None:
+        path, number = create_private(self._folder, self._name, ending)
+        try:
+            with os.fdopen(number, "wb") as file:
+                file.write(document)
+        except OSError:
+            path.unlink()  # Half a document would look like a whole one.
+            raise

@@ -162,10 +162,18 @@ def parameters(text: str) -> dict[str, Any]:
         if key.strip() in ("messages", "stream"):
             raise ValueError(f"cannot change {key.strip()!r}: that is what this program is for")
         try:
-            found[key.strip()] = json.loads(value, parse_constant=_no_constant)
+            found[key.strip()] = json.loads(value, parse_constant=_no_constant, parse_float=_finite)
         except ValueError:
             found[key.strip()] = value
     return found
+
+
+def _finite(text: str) -> float:
+    """A number of JSON that a float can hold."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _no_constant(name: str) -> None:

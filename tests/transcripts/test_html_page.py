@@ -242,6 +242,21 @@ class TestInABrowser:
             colours.append(browser.value("getComputedStyle(document.body).backgroundColor"))
         assert colours == ["rgb(255, 255, 255)", "rgb(13, 17, 23)"]
 
+    @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 800)])
+    def test_the_button_stays_under_the_finger(self, browser: Browser, tmp_path: Path, width: int, height: int) -> None:
+        long = "A paragraph with some words in it.\n\n" * 60
+        page = tmp_path / "page.html"
+        page.write_text(html_page([stored(long, number=n, piece=200) for n in (1, 2)]), encoding="utf-8")
+        browser.open(page, width=width, height=height)
+        place = "Math.round(document.querySelectorAll('button')[1].getBoundingClientRect().top)"
+        browser.value("document.querySelectorAll('button')[1].scrollIntoView()")
+        before = browser.value(place)
+        browser.value("document.querySelectorAll('button')[1].click()")
+        places = [browser.value(place) for _ in range(10)]
+        assert set(places) == {before}
+        browser.value("document.querySelectorAll('button')[1].click()")
+        assert browser.value(place) == before
+
     def test_an_answer_is_played_piece_by_piece_and_whole_in_the_end(self, browser: Browser, tmp_path: Path) -> None:
         text = "# Title\n\nA 🙂 **bold** start.\n\n- one\n- two\n\n```python\nprint('x')\n```\n\nThe end."
         thought = tuple(Arrival(0.05 * n, "reasoning", 1) for n in range(4))

@@ -21,7 +21,8 @@ from streaming_chat.core.events import ReasoningDelta, RefusalDelta, TextDelta
 
 KINDS: Final = ("text", "reasoning", "refusal", "tool_call")
 _LATEST = 2**40 - 1
-_LONGEST = 2**20 - 1
+#: Characters of one entry, at most.
+LONGEST: Final = 2**20 - 1
 _IS_LITTLE_ENDIAN = array("H", [1]).tobytes() == b"\x01\x00"
 
 
@@ -45,7 +46,7 @@ def encode_arrivals(arrivals: Iterable[Arrival]) -> bytes:
 def decode_arrivals(encoded: bytes) -> list[Arrival]:
     """The inverse of `encode_arrivals`."""
     return [
-        Arrival((word >> 24) / 1e6, KINDS[word & 0xF], word >> 4 & _LONGEST) for (word,) in struct.iter_unpack("<Q", encoded)
+        Arrival((word >> 24) / 1e6, KINDS[word & 0xF], word >> 4 & LONGEST) for (word,) in struct.iter_unpack("<Q", encoded)
     ]
 
 
@@ -53,10 +54,10 @@ def arrival_words(at: float, kind: str, length: int) -> list[int]:
     """The numbers for one delta: one, unless it is very long."""
     microseconds = min(max(round(at * 1e6), 0), _LATEST)
     word = microseconds << 24 | KINDS.index(kind)
-    if length <= _LONGEST:
+    if length <= LONGEST:
         return [word | length << 4]
-    whole, rest = divmod(length, _LONGEST)
-    return [word | _LONGEST << 4] * whole + ([word | rest << 4] if rest else [])
+    whole, rest = divmod(length, LONGEST)
+    return [word | LONGEST << 4] * whole + ([word | rest << 4] if rest else [])
 
 
 def to_bytes(words: Iterable[int]) -> bytes:

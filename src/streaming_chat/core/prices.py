@@ -10,6 +10,8 @@ from typing import Final
 from streaming_chat.core.events import Usage
 
 _MILLION = 1_000_000
+#: A smaller amount is not shown in digits; nor as 0, which it is not.
+_LEAST: Final = 0.000001
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ NO_PRICES: Final = Prices({})
 
 
 def money(amount: float, currency: str) -> str:
-    """An amount with as many digits as it needs: `$0.0012`, `$3.40`, `0.50 EUR`."""
+    """An amount with as many digits as it needs, six at most: `$0.0012`, `$3.40`, `0.50 EUR`, `<$0.000001`."""
+    below = "<" if 0 < amount < _LEAST else ""
+    amount = max(amount, _LEAST) if amount else amount
     digits = f"{amount:.2f}" if amount >= 0.1 or amount == 0 else f"{amount:.2g}" if amount >= 0.001 else f"{amount:.6f}"
-    return f"{digits} {currency}" if currency[:1].isalpha() else f"{currency}{digits}"
+    return f"{below}{digits} {currency}" if currency[:1].isalpha() else f"{below}{currency}{digits}"

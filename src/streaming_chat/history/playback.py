@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
+from operator import itemgetter
 
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError
@@ -18,42 +20,39 @@ def events_of(turn: StoredTurn) -> Iterator[Event]:
     """The events of `turn`; `at` counts from the request, in seconds. Texts without arrivals come with the last one."""
     yield Sent(0.0)
     texts = {"text": turn.text, "reasoning": turn.reasoning, "refusal": turn.refusal}
+    places = dict.fromkeys(texts, 0)
     calls = _characters_of_calls(turn)
     at = 0.0
     for arrival in turn.arrivals:
         at = arrival.at
         if arrival.kind == "tool_call":
-            piece, calls = calls[: arrival.length], calls[arrival.length :]
-            yield from _calls(at, piece)
+            yield from _calls(at, islice(calls, arrival.length))
             continue
-        text = texts[arrival.kind]
-        if piece_of_text := text[: arrival.length]:
-            yield _DELTAS[arrival.kind](at, piece_of_text)
-        texts[arrival.kind] = text[arrival.length :]
+        place = places[arrival.kind]
+        places[arrival.kind] += arrival.length
+        if piece := texts[arrival.kind][place : place + arrival.length]:
+            yield _DELTAS[arrival.kind](at, piece)
     for kind, text in texts.items():
-        if text:
-            yield _DELTAS[kind](at, text)
+        if rest := text[places[kind] :]:
+            yield _DELTAS[kind](at, rest)
     yield from _calls(at, calls)
     yield Finished(at, turn.outcome or Outcome.TRUNCATED, turn.finish_reason)
 
 
-def _characters_of_calls(turn: StoredTurn) -> list[tuple[int, bool, str]]:
+def _characters_of_calls(turn: StoredTurn) -> Iterator[tuple[int, bool, str]]:
     """The index of the call, whether it is of its name, and the character, one by one."""
-    return [
-        (index, is_name, char)
-        for index, call in enumerate(turn.tool_calls)
-        for is_name, text in ((True, call.name), (False, call.arguments))
-        for char in text
-    ]
+    for index, call in enumerate(turn.tool_calls):
+        for is_name, text in ((True, call.name), (False, call.arguments)):
+            for char in text:
+                yield index, is_name, char
 
 
-def _calls(at: float, characters: list[tuple[int, bool, str]]) -> Iterator[Event]:
-    for index in dict.fromkeys(index for index, _, _ in characters):
-        name, arguments = (
-            "".join(char for one, is_name, char in characters if one == index and is_name is wanted)
-            for wanted in (True, False)
-        )
-        yield ToolCallDelta(at, index, name, arguments)
+def _calls(at: float, characters: Iterable[tuple[int, bool, str]]) -> Iterator[Event]:
+    for index, of_call in groupby(characters, key=itemgetter(0)):
+        parts = {True: "", False: ""}
+        for is_name, of_part in groupby(of_call, key=itemgetter(1)):
+            parts[is_name] = "".join(char for _, _, char in of_part)
+        yield ToolCallDelta(at, index, parts[True], parts[False])
 
 
 def as_turn(turn: StoredTurn) -> Turn:

@@ -12,31 +12,48 @@ from streaming_chat.transcripts.facts import local_time
 
 #: How much of a prompt a list shows where there is no terminal to say how much fits.
 _PROMPT_CHARACTERS = 200
-#: Columns of a terminal that a model's name may take in a list: the prompt needs the room more.
+#: Columns of a terminal that a model's name may take in a list, and in a narrow one: the prompt needs the room more.
 _MODEL_COLUMNS = 20
+_FEW_MODEL_COLUMNS = 12
+#: Columns that a prompt has at least; where it has not, a narrow list does without other things.
+_PROMPT_COLUMNS = 20
 #: How the place that was looked for stands out.
 _FOUND = ("\x1b[1m", "\x1b[0m")
 
 
 def table(turns: Sequence[TurnSummary], columns: int | None) -> list[str]:
-    """A line for each of `turns`, at most `columns` wide; None for a pipe, where only the prompt is cut."""
-    rows = [
-        (
-            str(turn.number),
-            local_time(turn)[:-3],  # without seconds
-            cell(turn.model, columns and _MODEL_COLUMNS),
-            turn.status,
-            _seconds(turn.timing),
-            cell(turn.prompt, columns) if columns else _beginning(turn.prompt),
-        )
-        for turn in turns
-    ]
-    widths = [max((width_of(row[column]) for row in rows), default=0) for column in range(5)]
+    """A line for each of `turns`, at most `columns` wide; None for a pipe, where only the prompt is cut.
+
+    On a narrow terminal names of models are shorter, then the times are left out, then the models.
+    """
+    if columns is None:
+        return _joined([[*_facts(turn, None), _beginning(turn.prompt)] for turn in turns])
+    wide, narrow = ([_facts(turn, most) for turn in turns] for most in (_MODEL_COLUMNS, _FEW_MODEL_COLUMNS))
+    untimed = [row[:-1] for row in narrow]
+    for facts in (wide, narrow, untimed, [[*row[:2], *row[3:]] for row in untimed]):
+        if sum(width + 2 for width in _widths(facts)) + _PROMPT_COLUMNS <= columns:
+            break
+    rows = [[*row, cell(turn.prompt, columns)] for row, turn in zip(facts, turns, strict=True)]
+    return [cut(line, columns) for line in _joined(rows)]
+
+
+def _facts(turn: TurnSummary, model_columns: int | None) -> list[str]:
+    """Number, time without seconds, model, how it ended, first token and total."""
+    model = cell(turn.model, model_columns)
+    return [str(turn.number), local_time(turn)[:-3], model, turn.status, _seconds(turn.timing)]
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(width_of, column)) for column in zip(*rows, strict=True)]
+
+
+def _joined(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows with their cells below one another; the number is on the right, and nothing fills up the last one."""
+    widths = _widths([row[:-1] for row in rows])
     lines = []
-    for number, *cells, prompt in rows:
+    for number, *cells, last in rows:
         padded = [cell + " " * (width - width_of(cell)) for cell, width in zip(cells, widths[1:], strict=True)]
-        line = "  ".join((number.rjust(widths[0]), *padded, prompt)).rstrip()
-        lines.append(line if columns is None else cut(line, columns))
+        lines.append("  ".join((number.rjust(widths[0]), *padded, last)).rstrip())
     return lines
 
 

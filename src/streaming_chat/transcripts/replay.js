@@ -43,6 +43,7 @@ function blocksOf(pane) {
 
 class Replay {
   constructor(article) {
+    this.article = article;
     // Milliseconds after the request, kind, characters: of each piece that came.
     this.pieces = JSON.parse(article.querySelector("script[type='application/json']").textContent);
     this.panes = ["text", "reasoning", "refusal"].map((kind) => article.querySelector(`[data-pane=${kind}]`));
@@ -65,6 +66,8 @@ class Replay {
 
   start() {
     this.blocks ??= this.panes.map(blocksOf);
+    // The page keeps its height, so that the button stays under the finger.
+    this.article.style.minHeight = `${this.article.offsetHeight}px`;
     this.next = 0;
     this.counts = [0, 0, 0];
     this.blocks.flat().forEach((block) => block.show(0));
@@ -105,6 +108,7 @@ class Replay {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
     this.blocks.flat().forEach((block) => block.show(Infinity));
+    this.article.style.minHeight = "";
     this.label();
   }
 }

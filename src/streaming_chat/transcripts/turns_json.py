@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any, Final, TypeVar
 
-from streaming_chat.core.arrivals import KINDS, Arrival
+from streaming_chat.core.arrivals import KINDS, LONGEST, Arrival
 from streaming_chat.core.conversation import Message
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.events import Outcome, Usage
@@ -20,6 +20,9 @@ from streaming_chat.history import StoredError, StoredTurn, TurnSummary
 FORMAT: Final = "streaming-chat turns"
 #: Raised when a reader of the version before could not make sense of what is written.
 VERSION: Final = 1
+#: No number is greater, and no time longer: a thousand years.
+_GREATEST: Final = 2**63
+_LONGEST: Final = 3.2e10
 
 _T = TypeVar("_T")
 
@@ -40,7 +43,9 @@ def turns_of(text: str) -> list[StoredTurn]:
     """The turns in what `turns_json` or `history show --json` has written. UsageError says what is not right, and where."""
     try:
         return [_turn(one, number) for number, one in enumerate(_objects(text), 1)]
-    except _Wrong as wrong:
+    except (_Wrong, RecursionError) as wrong:
+        if isinstance(wrong, RecursionError):
+            wrong = _Wrong("the JSON is nested too deeply")
         raise UsageError(
             f"these are no turns: {wrong}", "give a file that `history export --format json` or `history show --json` wrote"
         ) from None
@@ -53,7 +58,7 @@ class _Wrong(ValueError):
 def _objects(text: str) -> list[Any]:
     document: Any
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_no_constant)
     except ValueError:
         return [_parsed(line, number) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not isinstance(document, dict) or "turns" not in document:
@@ -66,9 +71,14 @@ def _objects(text: str) -> list[Any]:
     return _Fields(document, "the file").list("turns")
 
 
+def _no_constant(name: str) -> None:
+    """NaN and Infinity, which Python reads and JSON has not."""
+    raise ValueError(f"{name} is not JSON")
+
+
 def _parsed(line: str, number: int) -> Any:
     try:
-        return json.loads(line)
+        return json.loads(line, parse_constant=_no_constant)
     except ValueError as problem:
         raise _Wrong(f"line {number} is not JSON ({problem})") from None
 
@@ -100,7 +110,7 @@ class _Fields:
         return self._get(name, "whole number", lambda value: value is None or _is_whole(value), default)
 
     def seconds(self, name: str, default: Any = None) -> Any:
-        return self._get(name, "number", lambda value: value is None or _is_number(value), default)
+        return self._get(name, "number of seconds", lambda value: value is None or _is_seconds(value), default)
 
     def list(self, name: str) -> list[Any]:
         value: list[Any] = self._get(name, "list", lambda value: isinstance(value, list), [])
@@ -119,7 +129,19 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _GREATEST and value == value
+
+
+def _is_seconds(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= _LONGEST
+
+
+def _is_plain(value: Any, levels: int = 64) -> bool:
+    """Whether a value is JSON that every reader takes: of no more than so many levels, and with finite numbers."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_plain(one, levels - 1) for one in inner)
 
 
 def _turn(value: Any, number: int) -> StoredTurn:
@@ -183,7 +205,7 @@ _SETTINGS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "temperature": _is_number,
     "top_p": _is_number,
     "max_tokens": _is_whole,
-    "extra": lambda value: isinstance(value, dict),
+    "extra": lambda value: isinstance(value, dict) and _is_plain(value),
 }
 
 
@@ -199,7 +221,7 @@ def _settings(value: Any, where: str) -> dict[str, Any]:
 def _arrivals(values: list[Any], where: str) -> Iterator[Arrival]:
     for value in values:
         match value:
-            case [at, str(kind), length] if _is_number(at) and at >= 0 and kind in KINDS and _is_whole(length):
+            case [at, str(kind), length] if _is_seconds(at) and kind in KINDS and _is_whole(length) and length <= LONGEST:
                 yield Arrival(at, kind, length)
             case _:
                 raise _Wrong(f"'arrivals' of {where} has an entry that is no [seconds, kind, characters]")
@@ -208,7 +230,8 @@ def _arrivals(values: list[Any], where: str) -> Iterator[Arrival]:
 def _moment(text: str, where: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        if moment.tzinfo is not None:
+        # So that it is a time in every zone of the world.
+        if moment.tzinfo is not None and 1970 <= moment.year <= 9998:
             return moment.astimezone(timezone.utc)
     except (ValueError, OverflowError):
         pass

@@ -44,7 +44,7 @@ def _nothing() -> Iterator[Markup]:
 def _sections(statistics: Statistics, currency: str) -> Iterator[Markup]:
     figures = statistics.figures
     timeline = Timeline(figures.moments, _PERIODS)
-    facts = [words.counted(figures.turns), words.days(timeline.periods(figures.moments))]
+    facts = [words.counted(figures.turns), words.days(figures.moments)]
     if figures.cost is not None:
         facts.append(words.cost(figures.cost, figures.turns, currency))
     yield element("h1", {}, _TITLE)

@@ -30,7 +30,7 @@ def text(statistics: Statistics, columns: int | None, currency: str) -> Iterator
     figures, groups = statistics.figures, statistics.groups
     width = columns or PIPE_COLUMNS
     timeline = Timeline(figures.moments, max(1, width - _LABEL - _INDENT - _REMARK))
-    head = [words.counted(figures.turns), words.days(timeline.periods(figures.moments))]
+    head = [words.counted(figures.turns), words.days(figures.moments)]
     if figures.cost is not None:
         head.append(words.cost(figures.cost, figures.turns, currency))
     lines = [*_wrapped(head, width), "", *_times(groups, columns)]

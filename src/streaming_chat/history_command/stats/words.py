@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from streaming_chat.core.prices import money
-from streaming_chat.history.statistics import CostSum, Distribution, Figures, Group, TokenSum
+from streaming_chat.history.statistics import CostSum, Distribution, Figures, Group, Moment, TokenSum
 from streaming_chat.history.timeline import Period
 
 ABSENT = "–"
@@ -51,9 +52,9 @@ def short_name(group: Group) -> str:
     return f"{group.model} · {group.endpoint.removeprefix('https://').removeprefix('http://')}"
 
 
-def days(periods: list[Period]) -> str:
-    """The days from the first period to the last."""
-    first, last = (f"{period.start:%Y-%m-%d}" for period in (periods[0], periods[-1]))
+def days(moments: Sequence[Moment]) -> str:
+    """The days from the first of `moments`, in ascending order, to the last, where the user is."""
+    first, last = (f"{moment.at.astimezone():%Y-%m-%d}" for moment in (moments[0], moments[-1]))
     return first if first == last else f"{first} to {last}"
 
 
