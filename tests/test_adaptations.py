@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 from server import answer, http_error
 
 
@@ -96,3 +98,18 @@ def test_a_request_that_is_refused_all_the_same_teaches_nothing(ask, server, wor
     assert ask("hi", "--temperature", "0.5").returncode == 8
     assert len(server.chats) == 2
     assert not (world.state / "adaptations.json").exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": [{"loc": ["body", "stream_options"], "msg": "extra fields not permitted", "type": "value_error.extra"}]},
+        {"message": {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}},
+    ],
+)
+def test_a_field_that_is_named_beside_the_words_is_left_out_too(ask, server, body):
+    server.play(http_error(422, body), answer(["Hello"]))
+    done = ask("hi")
+    assert (done.returncode, done.stdout) == (0, b"Hello\n"), done.stderr
+    assert b"stream_options is left out" in done.stderr
+    assert "stream_options" not in server.chats[1].json

@@ -81,7 +81,7 @@ class SessionTranscript:
                 endpoint=self._endpoint,
                 model=self._safe(request.model),
                 served_model=turn.model,
-                request_id=turn.request_id,
+                request_id=turn.request_id or (turn.error.request_id if turn.error else None),
                 outcome=turn.outcome,
                 finish_reason=turn.finish_reason,
                 usage=turn.usage,

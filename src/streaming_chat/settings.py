@@ -487,6 +487,7 @@ def _text_of(name: str, value: Any, origin: str) -> str:
             raise UsageError(problem, "put quotes around it: it is text then") from None
     if isinstance(value, list) and isinstance(_FIELDS[name].default, tuple):
         return ",".join(map(str, value))
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+    is_path = OPTIONS[name].parse is file_path  # A number there is a slip, and would be the name of a folder.
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool) and (isinstance(value, str) or not is_path):
         return str(value)
     raise UsageError(f"{name} has a value of the wrong type (in {origin})", f"{name}: {OPTIONS[name].help}")

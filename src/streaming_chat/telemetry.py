@@ -332,7 +332,7 @@ def _told(failure: Exception, url: str) -> str:
     ):
         if isinstance(failure, kind):
             return words.format(_host(url))
-    return f"{_host(url)} is no address to send to"
+    return f"{_host(url) or 'what OTEL_EXPORTER_OTLP_ENDPOINT says'} is no address to send to"
 
 
 def _host(url: str) -> str:

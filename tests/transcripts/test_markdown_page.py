@@ -55,6 +55,7 @@ def test_a_turn_has_its_prompt_as_text_and_its_answer_as_markdown() -> None:
         "<div>\n\n<pre>",
         "<details><summary>x</summary>",
         "see `a <b> c` and <b>bold</b>",
+        "![a picture](https://evil.example/x.png) and ![ref][r] and `![code](x)`\n\n[r]: https://evil.example/y.png",
         "```html\n<b>stays</b>\n```\n\n<i>goes</i>",
         "~~~html\n<b>stays</b>\n~~~\n\n<i>goes</i>",
         "    <b>stays</b>\n\n<i>goes</i>",
@@ -82,7 +83,7 @@ def test_whatever_an_answer_leaves_open_the_next_turn_is_there(answer: str) -> N
         VIEWER.render("Then [1].\n\n[1]: https://good.example/") in rendered
         or '<code class="language-markdown">Then' in rendered
     )
-    assert not {"html_block", "html_inline"} & {
+    assert not {"html_block", "html_inline", "image"} & {
         one.type for token in VIEWER.parse(page) for one in (token, *(token.children or ()))
     }
     assert "\x1b" not in page

@@ -51,6 +51,16 @@ def test_no_turn_comes_in_twice() -> None:
         assert history.add([one, other, other]) == [None, 2, None]
 
 
+def test_half_a_character_does_not_make_it_another_turn() -> None:
+    exported = json.dumps(as_object(stored("a\ud800b", "c\udc00")))
+    with TemporaryDirectory() as folder, closing(History(Path(folder) / "history.db", pytest.fail)) as history:
+        assert history.add(turns_of(exported)) == [1]
+        assert history.add(turns_of(exported)) == [None]
+        found = history.turn(1)
+        assert found is not None
+        assert (found.text, found.prompt) == ("a\ufffdb", "c\ufffd")
+
+
 def test_words_of_what_came_in_are_found() -> None:
     with TemporaryDirectory() as folder, closing(History(Path(folder) / "history.db", pytest.fail)) as history:
         history.add([stored("A zeugma is a figure of speech.")])

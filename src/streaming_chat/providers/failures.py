@@ -324,8 +324,18 @@ def _code(body: object, endpoint: Endpoint) -> str | None:
 
 
 def _param(body: object, endpoint: Endpoint) -> str | None:
-    param = body.get("param") if isinstance(body, Mapping) else None
-    return endpoint.without_key(param) if isinstance(param, str) else None
+    """The field that the server means: `param`, or the end of a `loc` (FastAPI, pydantic), at most three levels down."""
+    for _ in range(3):
+        if isinstance(body, list):
+            body = body[0] if body else None
+        if not isinstance(body, Mapping):
+            break
+        place = body.get("loc")
+        param = body.get("param") or (place[-1] if isinstance(place, list) and place else None)
+        if isinstance(param, str):
+            return endpoint.without_key(param)
+        body = next((body[field] for field in ("message", "detail", "error") if body.get(field)), None)
+    return None
 
 
 def _server_message(body: object, endpoint: Endpoint) -> str:

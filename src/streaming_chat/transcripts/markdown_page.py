@@ -1,8 +1,8 @@
 """Turns → one Markdown document.
 
 Prompts are text, so they stand in fences, longer than any inside. Answers are Markdown, and stand as such: a fence that an
-answer left open is closed, and raw HTML is escaped. Where an answer would still not look the same in the document as alone
-(it ends in what swallows the rest, or another answer defines its links), it stands in a fence as well.
+answer left open is closed, raw HTML is escaped, and pictures are links. Where an answer would still not look the same in the
+document as alone (it ends in what swallows the rest, or another answer defines its links), it stands in a fence as well.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Final
 from streaming_chat.core.sanitize import sanitize
 from streaming_chat.history import StoredTurn
 from streaming_chat.transcripts.facts import answers, end, facts, heading, speaker, title, with_new_messages
-from streaming_chat.transcripts.markup import as_viewers_show, code_lines, has_raw_html
+from streaming_chat.transcripts.markup import as_viewers_show, code_lines, is_active
 
 _SPECIAL: Final = re.compile(r"[\\`*_\[\]<>&~|#$]")
 _FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
-#: A code span, or what may begin a tag.
-_SPAN_OR_TAG: Final = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)|<(?=[A-Za-z/!?])", re.DOTALL)
+#: A code span, or what may begin a tag or a picture.
+_SPAN_TAG_OR_PICTURE: Final = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)|(?:<(?=[A-Za-z/!?])|!(?=\[))", re.DOTALL)
 
 
 def markdown_page(turns: Sequence[StoredTurn]) -> str:
@@ -29,7 +29,7 @@ def markdown_page(turns: Sequence[StoredTurn]) -> str:
     page = _page(turns, texts)
     whole = as_viewers_show(page)
     for number, text in texts.items():
-        if as_viewers_show(text) not in whole or has_raw_html(text):
+        if as_viewers_show(text) not in whole or is_active(text):
             texts[number] = _fenced(sanitize(next(turn.text for turn in turns if turn.number == number)), "markdown")
     return _page(turns, texts)
 
@@ -51,9 +51,9 @@ def _page(turns: Sequence[StoredTurn], texts: dict[int, str]) -> str:
 
 
 def _with_its_ends(text: str) -> str:
-    """`text` with a last fence closed, if it is open, and without raw HTML."""
-    if has_raw_html(text):
-        text = _without_tags(text)
+    """`text` with a last fence closed, if it is open, without raw HTML, and with links for pictures."""
+    if is_active(text):
+        text = _made_passive(text)
     alone = as_viewers_show(text)
     if as_viewers_show(f"{text}\n\n.") == alone + as_viewers_show("."):
         return text
@@ -64,13 +64,13 @@ def _with_its_ends(text: str) -> str:
     return text
 
 
-def _without_tags(text: str) -> str:
+def _made_passive(text: str) -> str:
     lines = text.split("\n")
     code = code_lines(text)
     runs = [list(run) for _, run in groupby(range(len(lines)), code.__contains__)]
     parts = ["\n".join(lines[run[0] : run[-1] + 1]) for run in runs]
     escaped = [
-        part if run[0] in code else _SPAN_OR_TAG.sub(lambda found: found[0] if found[1] else "\\<", part)
+        part if run[0] in code else _SPAN_TAG_OR_PICTURE.sub(lambda found: found[0] if found[1] else f"\\{found[0]}", part)
         for run, part in zip(runs, parts, strict=True)
     ]
     return "\n".join(escaped)

@@ -38,10 +38,10 @@ def as_viewers_show(text: str) -> str:
     return html
 
 
-def has_raw_html(text: str) -> bool:
-    """Whether a viewer of Markdown files would take a part of `text` for HTML."""
+def is_active(text: str) -> bool:
+    """Whether a viewer of Markdown files would take a part of `text` for HTML, or fetch a picture."""
     return any(
-        one.type in ("html_block", "html_inline")
+        one.type in ("html_block", "html_inline", "image")
         for token in _viewer().parse(text)
         for one in (token, *(token.children or ()))
     )

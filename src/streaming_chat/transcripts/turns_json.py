@@ -14,6 +14,7 @@ from streaming_chat.core.conversation import Message
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.events import Outcome, Usage
 from streaming_chat.core.reply import ToolCall
+from streaming_chat.core.surrogates import SurrogateJoiner
 from streaming_chat.core.timing import Gaps, Timing
 from streaming_chat.history import StoredError, StoredTurn, TurnSummary
 
@@ -100,11 +101,11 @@ class _Fields:
 
     def text(self, name: str, default: Any = ...) -> str:
         value: str = self._get(name, "text", lambda value: isinstance(value, str), default)
-        return value
+        return _whole(value)
 
     def text_or_none(self, name: str) -> str | None:
         value: str | None = self._get(name, "text", lambda value: value is None or isinstance(value, str), None)
-        return value
+        return value if value is None else _whole(value)
 
     def count(self, name: str, default: Any = None) -> Any:
         return self._get(name, "whole number", lambda value: value is None or _is_whole(value), default)
@@ -122,6 +123,12 @@ class _Fields:
 
     def objects(self, name: str, make: Callable[[_Fields], _T]) -> tuple[_T, ...]:
         return tuple(make(_Fields(one, f"an entry of {name!r} of {self._where}")) for one in self.list(name))
+
+
+def _whole(text: str) -> str:
+    """A text as the history keeps it: half a character (an escape without the one that belongs to it) is U+FFFD."""
+    joiner = SurrogateJoiner()
+    return joiner.feed(text) + joiner.finish()
 
 
 def _is_whole(value: Any) -> bool:
