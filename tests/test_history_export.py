@@ -77,6 +77,9 @@ def test_what_is_not_there_is_told(world: World) -> None:
     none = world.run("history", "export", "--model", "nobody", "-o", "x.md")
     assert (none.returncode, none.stdout, none.stderr) == (0, b"", b"no such turns\n")
     assert not (world.folder / "x.md").exists()
+    blank = world.run("history", "search", " ")
+    assert blank.returncode == 2
+    assert blank.stderr.startswith(b"error: there is nothing to look for\nhint: ")
     unknown = world.run("history", "export", "1", "--format", "pdf")
     assert unknown.returncode == 2
     assert b"must be md or html or json or cast or svg" in unknown.stderr
@@ -112,6 +115,11 @@ def test_another_history_takes_them_in(world: World, tmp_path: Path) -> None:
     piped = world.run("history", "import", "--json", "-", stdin=lines, env={"XDG_STATE_HOME": str(tmp_path / "third")})
     assert json.loads(piped.stdout) == {"imported": 2, "present": 0, "numbers": [1, 2]}
     assert world.run("history", "replay", "1", env=other).stdout == b"First **answer**.\n"
+
+
+def test_of_an_empty_history_nothing_is_exported(world: World) -> None:
+    done = world.run("history", "export", "--all")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"the history is empty\n")
 
 
 def test_what_cannot_be_imported_leaves_the_history_as_it_is(world: World) -> None:

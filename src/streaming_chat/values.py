@@ -65,8 +65,8 @@ def some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
 
     def parse(text: str) -> tuple[str, ...]:
         given = [word.strip() for word in text.split(",")]
-        if given == ["all"]:
-            return choices
+        if "all" in given:
+            given = [*choices, *(word for word in given if word != "all")]
         wrong = [word for word in given if word not in choices]
         if wrong:
             raise ValueError(f"must be of {', '.join(choices)}, or all, not {wrong[0]!r}")

@@ -173,6 +173,11 @@ def test_what_is_played_adds_up_to_what_is_shown() -> None:
     assert sum(count for _, kind, count in data if kind == 0) <= len("a\nb^[c^G ×50d<U+202E>")
 
 
+def test_where_nothing_is_shown_piece_by_piece_there_is_nothing_to_play() -> None:
+    call = stored("", tool_calls=(ToolCall("f", "{}"),), arrivals=(Arrival(0.1, "tool_call", 3),))
+    assert '<div class="replay">' not in html_page([call])
+
+
 in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 
 

@@ -96,6 +96,8 @@ class _Command:
 
     def do_search(self) -> list[str]:
         """Those that hold some words."""
+        if not "".join(self._options.words).strip():
+            raise UsageError("there is nothing to look for", "give a word, or `streaming-chat history` for all turns")
         turns = self._history.turns(self._options.limit, selection_of(self._options))
         return self._shown(turns, "nothing was found")
 
@@ -117,7 +119,7 @@ class _Command:
             )
         turns = self._whole(selection)
         if not turns:
-            sys.stderr.write("no such turns\n")
+            sys.stderr.write(f"{self._nothing()}\n")
             return []
         path: Path | None = options.output
         ending = path.suffix[1:].lower() if path else ""

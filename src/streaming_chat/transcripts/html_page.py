@@ -61,9 +61,9 @@ def _article(turn: StoredTurn, messages: Sequence[tuple[str, str]]) -> str:
         parts.append(f'<p class="facts">{_line(" · ".join(told))}</p>')
     for who, text in messages:
         parts.append(f'<p class="who">{_line(who)}</p>\n<pre class="said {_class(who)}">{escape(sanitize(text))}</pre>')
-    if turn.arrivals:
+    if pieces := list(_pieces(turn)):
         # Above what it plays, so that it stays where it is.
-        played = json.dumps(list(_pieces(turn)), separators=(",", ":"))
+        played = json.dumps(pieces, separators=(",", ":"))
         parts.append(f'<div class="replay"></div>\n<script type="application/json">{played}</script>')
     for what, text in answers(turn):
         parts.append(_aside(what, sanitize(text)))
