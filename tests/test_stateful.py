@@ -127,6 +127,14 @@ def test_a_request_that_was_sent_again_is_one_turn(ask: Ask, server: Server) -> 
     assert [message["content"] for message in turn["messages"]] == sent(server) == ["Two?", "2.", "Three?"]
 
 
+def test_what_is_left_out_is_said_also_where_the_user_wants_quiet(ask: Ask, server: Server) -> None:
+    server.play(answer(["1."]), too_long(), answer(["2."]))
+    assert ask("请" * 100).returncode == 0
+    done = ask("-c", "-q", "Two?")
+    assert done.returncode == 0
+    assert done.stderr.decode() == f"notice: left out, to fit into what the model takes: the oldest turn (“{'请' * 39}…”)\n"
+
+
 def test_the_same_question_asked_again_costs_no_turn(chat: Callable[..., Screen], server: Server) -> None:
     server.play(answer(["1."]), http_error(400, {"error": {"message": "No."}}), answer(["2."]))
     screen = chat("--stateful")

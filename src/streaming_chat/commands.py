@@ -10,12 +10,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 
 from streaming_chat.config_command import config_lines
 from streaming_chat.core.errors import UsageError
 from streaming_chat.editor import edit
-from streaming_chat.notices import counted
+from streaming_chat.notices import beginning, counted
 from streaming_chat.renderers.status import timing_lines
 from streaming_chat.session import Session
 from streaming_chat.settings import OPTIONS
@@ -175,13 +174,11 @@ def _going_along(session: Session) -> str:
 @command("/history", "", "show the turns that go along with the next message")
 def _history(chat: Chat, _argument: str) -> None:
     conversation = chat.session.conversation
-    left_out = [
-        f"–  {shorten(one.prompt, 70, placeholder='…')} (left out, for want of room)" for one in conversation.left_out
-    ]
-    along = [f"{number}  {shorten(one.prompt, 70, placeholder='…')}" for number, one in enumerate(conversation.along, 1)]
+    left_out = [f"–  {beginning(one.prompt, 70)} (left out, for want of room)" for one in conversation.left_out]
+    along = [f"{number}  {beginning(one.prompt, 70)}" for number, one in enumerate(conversation.along, 1)]
     lines = left_out + along
     if conversation.aside is not None:
-        lines.append(f"–  {shorten(conversation.aside.prompt, 70, placeholder='…')} (not whole; /keep lets it go along)")
+        lines.append(f"–  {beginning(conversation.aside.prompt, 70)} (not whole; /keep lets it go along)")
     chat.session.notices.always("\n".join(lines) or "no turn goes along with the next message")
 
 
@@ -197,7 +194,7 @@ def _undo(chat: Chat, _argument: str) -> None:
     undone = chat.session.conversation.undo()
     if undone is None:
         raise UsageError("there is no turn to forget", "a stateless chat keeps none")
-    chat.session.notices.always(f"forgotten: {shorten(undone.prompt, 70, placeholder='…')}")
+    chat.session.notices.always(f"forgotten: {beginning(undone.prompt, 70)}")
 
 
 @command("/clear", "", "forget all turns: the next message begins anew")

@@ -30,7 +30,11 @@ class Notices:
     def notice(self, text: str) -> None:
         """`notice:`, unless the user wants quiet."""
         if not self._quiet:
-            self._write(self._labelled("notice", text, in_lines=self.output.is_terminal))
+            self.warning(text)
+
+    def warning(self, text: str) -> None:
+        """A notice that is not to be missed, also where the user wants quiet: the request is not the one that was meant."""
+        self._write(self._labelled("notice", text, in_lines=self.output.is_terminal))
 
     def line(self, text: str, *, style: str | None = None) -> None:
         """A line without a label, unless the user wants quiet. `text` may have several lines."""
@@ -58,3 +62,9 @@ class Notices:
 def counted(count: int, one: str, several: str) -> str:
     """`count` in words that fit it: "1 turn goes", "2 turns go", "no turns go"."""
     return f"{count or 'no'} {one if count == 1 else several}"
+
+
+def beginning(text: str, characters: int) -> str:
+    """The beginning of a text on one line, of at most so many characters, whether it has blanks between words or not."""
+    line = " ".join(text[: 4 * characters].split())
+    return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from textwrap import shorten
 from typing import TYPE_CHECKING, Protocol
 
 from streaming_chat.adaptations import Adaptations
@@ -18,7 +17,7 @@ from streaming_chat.core.events import Outcome
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.usage_sums import UsageSums
 from streaming_chat.history import History, StoredTurn
-from streaming_chat.notices import Notices, counted
+from streaming_chat.notices import Notices, beginning, counted
 from streaming_chat.renderers.ndjson import NDJSONRenderer
 from streaming_chat.renderers.on_terminal import terminal_renderer
 from streaming_chat.renderers.plain import PlainRenderer
@@ -167,9 +166,9 @@ class Session:
 
     def _tell_left_out(self, left_out: Sequence[Exchange]) -> None:
         if left_out:
-            prompts = ", ".join(f"“{shorten(one.prompt, 40, placeholder='…')}”" for one in left_out)
+            prompts = ", ".join(f"“{beginning(one.prompt, 40)}”" for one in left_out)
             what = "the oldest turn" if len(left_out) == 1 else f"the {len(left_out)} oldest turns"
-            self.notices.notice(f"left out, to fit into what the model takes: {what} ({prompts})")
+            self.notices.warning(f"left out, to fit into what the model takes: {what} ({prompts})")
 
     def close(self) -> None:
         """End everything that the session began."""
