@@ -74,7 +74,6 @@ class _Command:
         self._prices = prices
         self._terminal = terminal
         self._color = color
-        self._prices = prices
 
     def turn(self) -> StoredTurn:
         """The turn that is meant; UsageError when there is none of its number."""
