@@ -15,6 +15,7 @@ LAYERS = (
     {"core", "__init__"},
     {"signals", "values", "folders", "spelling"},
     {"terminal", "price_list", "dotenv_file", "toml_file"},
+    {"keyboard"},
     {"settings", "notices", "turn", "line_reader", "adaptations"},
     {"renderers", "providers", "history", "local_server"},
     {"transcripts"},

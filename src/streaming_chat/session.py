@@ -17,6 +17,7 @@ from streaming_chat.core.events import Outcome
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.usage_sums import UsageSums
 from streaming_chat.history import History, StoredTurn
+from streaming_chat.keyboard import Keyboard
 from streaming_chat.notices import Notices, beginning, counted
 from streaming_chat.renderers.ndjson import NDJSONRenderer
 from streaming_chat.renderers.on_terminal import terminal_renderer
@@ -26,7 +27,7 @@ from streaming_chat.renderers.status import StatusRenderer
 from streaming_chat.session_log import SessionLog
 from streaming_chat.settings import Settings, parse
 from streaming_chat.signals import one_interrupt
-from streaming_chat.terminal import Keyboard, Output
+from streaming_chat.terminal import Output
 from streaming_chat.turn import Provider, Renderer, run_turn
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Session:
         self.notices = notices
         self.log = log
         self.adaptations = adaptations
-        self.keyboard = Keyboard()
+        self.keyboard = Keyboard(output)
         self.last_turn: Turn | None = None
         self.last_prompt: str | None = None
         self.usage_sums = UsageSums()
@@ -115,9 +116,10 @@ class Session:
         self.last_prompt = prompt
         if self.log:
             self.log.user(prompt)
-        hint = StallHint(self.output, self.notices.output)
+        # In the background, the row of the cursor is somebody else's.
+        hint = StallHint(self.output, self.notices.output, may_draw=lambda: self.output.is_in_foreground is not False)
         renderers = self._renderers(request, hint)
-        with one_interrupt(), self.keyboard.kept_silent(), closing(hint):
+        with one_interrupt(), self.keyboard.silent(), closing(hint):
             turn = run_turn(request, self.provider, renderers, retries=self.settings.retries, shorten=self._shortened)
         self.last_turn = turn
         if turn.usage and turn.usage.prompt_tokens:
