@@ -27,6 +27,7 @@ from streaming_chat.renderers.status import StatusRenderer
 from streaming_chat.session_log import SessionLog
 from streaming_chat.settings import Settings, parse
 from streaming_chat.signals import one_interrupt
+from streaming_chat.standard_input import without_nul
 from streaming_chat.terminal import Output
 from streaming_chat.turn import Provider, Renderer, run_turn
 
@@ -107,12 +108,12 @@ class Session:
         return self.last_prompt
 
     def ask(self, prompt: str) -> Turn:
-        """Send `prompt`, show the answer, keep the record."""
+        """Send `prompt`, show the answer, keep the record. UsageError for one that is not text."""
         # Switched off since the start (__main__.py). What is there by now is no garbage, and is not looked at any more.
         if not gc.isenabled():
             gc.freeze()
             gc.enable()
-        request = self._request(prompt)
+        request = self._request(without_nul(prompt, "the message"))
         self.last_prompt = prompt
         if self.log:
             self.log.user(prompt)

@@ -174,6 +174,15 @@ class Settings:
         environment="OPENAI_BASE_URL",
         metavar="URL",
     )
+    no_stdin: bool = _option(
+        False,
+        on_or_off,
+        "leave standard input alone: in a loop that reads a list, for one",
+        "-n",
+        "--no-stdin",
+        is_switch=True,
+        in_config_file=False,
+    )
     insecure_http: bool = _option(
         False,
         on_or_off,
@@ -376,7 +385,7 @@ def load(
     environment: Mapping[str, str],
     *,
     folder: Path,
-    config_file: Path,
+    config_file: Path | None,
     notice: Callable[[str], None],
 ) -> Settings:
     """Lay all sources over one another.
@@ -386,7 +395,7 @@ def load(
     """
     dotenv_file = trusted_dotenv(folder, notice)
     dotenv = read_dotenv(dotenv_file, notice) if dotenv_file else {}
-    from_config_file = _read_config_file(config_file)
+    from_config_file = _read_config_file(config_file) if config_file else {}
 
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}

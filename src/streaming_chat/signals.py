@@ -42,6 +42,8 @@ class _State:
     asked_at: float | None = None
     #: A signal that stops the program or ends it where it stands came during it.
     sudden: int | None = None
+    #: The program is about to be stopped, or has not taken the terminal again yet.
+    stopping = False
     #: Leaves the terminal as it was found, and takes it again; None while nothing of it is changed.
     leave_terminal: Callable[[], None] | None = None
     take_terminal: Callable[[], None] | None = None
@@ -125,7 +127,13 @@ def _continued(take: Callable[[], None]) -> Iterator[None]:
     if number is None:
         yield
         return
-    found = signal.signal(number, lambda *_: take())
+
+    def continued(_number: int, _frame: FrameType | None) -> None:
+        # Whoever stopped it by a handler takes the terminal himself, once the handler is there again.
+        if not _State.stopping:
+            take()
+
+    found = signal.signal(number, continued)
     try:
         yield
     finally:
@@ -140,12 +148,14 @@ def _stop_or_end(number: int, _frame: FrameType | None = None) -> None:
     if _State.leave_terminal is not None:
         _State.leave_terminal()
     handler = signal.signal(number, signal.SIG_DFL)
+    _State.stopping = True
     try:
         # To this very thread: with `os.kill` another one may take it, and this one would go on for a moment.
         signal.raise_signal(number)
     finally:
         # It was stopped, and continues; or it was not, as nobody could have continued it (an orphaned process group).
         signal.signal(number, handler)
+        _State.stopping = False
         if take is not None:
             take()
 

@@ -17,9 +17,11 @@ _FALSE = {"", "0", "false", "no", "off"}
 
 
 def words(text: str) -> str:
-    """Text that is not blank."""
+    """Text that is not blank, and holds no NUL, as no name of a file and no prompt does."""
     if not text.strip():
         raise ValueError("must not be empty")
+    if "\0" in text:
+        raise ValueError("must not hold NUL characters")
     return text
 
 
@@ -149,7 +151,10 @@ def environment_variable(text: str) -> str:
 
 def file_path(text: str) -> Path:
     """A path, with `~` for the home folder."""
-    return Path(words(text)).expanduser()
+    try:
+        return Path(words(text)).expanduser()
+    except RuntimeError:
+        raise ValueError(f"must not begin with ~ where there is no such home folder: {text!r}") from None
 
 
 def parameters(text: str) -> dict[str, Any]:

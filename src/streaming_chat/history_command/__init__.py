@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +23,9 @@ from streaming_chat.history_command.lines import one_line
 from streaming_chat.history_command.listing import found_lines, table
 from streaming_chat.history_command.new_file import replace_file
 from streaming_chat.history_command.page import page
-from streaming_chat.notices import counted
+from streaming_chat.notices import Notices, counted
+from streaming_chat.standard_input import StandardInput
+from streaming_chat.terminal import Output
 from streaming_chat.transcripts import FORMATS, written
 from streaming_chat.transcripts.turns_json import as_object
 
@@ -45,17 +46,23 @@ def history_command(
     color: bool = False,
     play: Callable[[StoredTurn, argparse.Namespace], int] | None = None,
     prices: Prices = NO_PRICES,
-    notice: Callable[[str], None] = lambda _: None,
+    notice: Callable[[str], None] | None = None,
+    notices: Notices | None = None,
+    standard_input: StandardInput | None = None,
 ) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
     `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again; `prices` say what
-    one cost; `notice` is told when the file was damaged. Raises ChatError when the arguments are wrong, when there is no
-    such turn, when the history cannot be read, and when a file cannot be written. `--help` leaves by SystemExit(0).
+    one cost; `notice` is told when the file was damaged. What does not belong to the output goes to `notices`, which is
+    standard error unless given. Raises ChatError when the arguments are wrong, when there is no such turn, when the history
+    cannot be read, and when a file cannot be written. `--help` leaves by SystemExit(0).
     """
     options = parse(arguments)
+    notices = notices or Notices(Output.of("stderr", color=False))
+    notice = notice or notices.notice
+    standard_input = standard_input or StandardInput(notice)
     with closing(History(path, notice)) as history:
-        command = _Command(history, options, prices, terminal=terminal, color=color)
+        command = _Command(history, options, prices, notices, standard_input, terminal=terminal, color=color)
         if options.action == "replay" and play is not None:
             return play(command.turn(), options)
         lines: list[str] = getattr(command, f"do_{options.action}")()
@@ -67,11 +74,21 @@ class _Command:
     """One call; a method for each action, which returns lines."""
 
     def __init__(
-        self, history: History, options: argparse.Namespace, prices: Prices, *, terminal: bool, color: bool
+        self,
+        history: History,
+        options: argparse.Namespace,
+        prices: Prices,
+        notices: Notices,
+        standard_input: StandardInput,
+        *,
+        terminal: bool,
+        color: bool,
     ) -> None:
         self._history = history
         self._options = options
         self._prices = prices
+        self._notices = notices
+        self._input = standard_input
         self._terminal = terminal
         self._color = color
 
@@ -118,7 +135,7 @@ class _Command:
             )
         turns = self._whole(selection)
         if not turns:
-            sys.stderr.write(f"{self._nothing()}\n")
+            self._notices.always(self._nothing())
             return []
         path: Path | None = options.output
         ending = path.suffix[1:].lower() if path else ""
@@ -131,7 +148,7 @@ class _Command:
 
     def do_import(self) -> list[str]:
         """Take in turns from files."""
-        turns = [turn for path in self._options.files for turn in _turns_in(path)]
+        turns = [turn for path in self._options.files for turn in _turns_in(path, self._input)]
         numbers = self._history.add(turns)
         new = [number for number in numbers if number is not None]
         if self._options.json:
@@ -147,9 +164,9 @@ class _Command:
         turns = self._history.figures(selection_of(self._options))
         lines = stats(turns, self._options, self._prices, columns=self._columns(), color=self._color)
         if not turns:
-            sys.stderr.write(f"{self._nothing()}\n")
+            self._notices.always(self._nothing())
         if self._options.html is not None:
-            sys.stderr.write(sanitize(f"the page is in {one_line(str(self._options.html))}") + "\n")
+            self._notices.always(f"the page is in {one_line(str(self._options.html))}")
         return lines
 
     def do_delete(self) -> list[str]:
@@ -161,9 +178,16 @@ class _Command:
             )
         self.require(self._options.numbers)
         count = len(self._history.numbers(selection))
-        if count and not self._options.yes and not _is_confirmed(count):
+        if count and not self._options.yes and not self._is_confirmed(count):
             return self._told(0)
         return self._told(self._history.delete(selection) if count else 0)
+
+    def _is_confirmed(self, count: int) -> bool:
+        turns = counted(count, "turn", "turns")
+        if not self._input.is_terminal:
+            raise UsageError(f"{turns} would be deleted permanently", "--yes deletes them without asking")
+        self._notices.question(f"Delete {turns} permanently? [y/N] ")
+        return self._input.line().strip().lower() in ("y", "yes")
 
     def do_path(self) -> list[str]:
         """Where it is kept."""
@@ -183,7 +207,7 @@ class _Command:
     def _shown(self, turns: list[TurnSummary], nothing: str) -> list[str]:
         if not turns:
             # Not an entry of the list, so not where the list goes.
-            sys.stderr.write(f"{nothing}\n")
+            self._notices.always(nothing)
         if self._options.json:
             return [self._as_json(turn) for turn in turns]
         columns = self._columns()
@@ -209,11 +233,11 @@ class _Command:
         return sanitize_json(line) if self._terminal else line
 
 
-def _turns_in(path: Path) -> list[StoredTurn]:
+def _turns_in(path: Path, standard_input: StandardInput) -> list[StoredTurn]:
     from streaming_chat.transcripts.turns_json import turns_of
 
     try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        content = standard_input.read() if str(path) == "-" else path.read_bytes()
         return turns_of(content.decode("utf-8-sig"))
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}", "give a file that was exported, or -") from None
@@ -227,11 +251,3 @@ def _no_turns(numbers: Sequence[int]) -> UsageError:
         f"no {'turn' if len(numbers) == 1 else 'turns'} {named} in the history",
         "`streaming-chat history` lists the turns that there are",
     )
-
-
-def _is_confirmed(count: int) -> bool:
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError(f"{counted(count, 'turn', 'turns')} would be deleted for good", "--yes deletes them without asking")
-    sys.stderr.write(f"Delete {counted(count, 'turn', 'turns')} for good? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
