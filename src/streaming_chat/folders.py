@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 _NAME = "streaming-chat"
@@ -24,6 +25,21 @@ def make_private(folder: Path) -> None:
     """Make `folder` and its parents; the folder itself is for the user alone. OSError when that cannot be."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def reason_others_may_write(status: os.stat_result) -> str | None:
+    """Why the file or folder of this `status` (os.stat, os.fstat) is not the user's alone to write; None when it is.
+
+    The rule for everything that this program obeys: a `.env`, the state folder. Windows has no such modes: always None.
+    """
+    if not hasattr(os, "getuid"):
+        return None
+    if status.st_uid != os.getuid():
+        return "it belongs to another user"
+    # The user's primary group may write: on many systems it has no other member, and the umask, 002, lets it.
+    if status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()):
+        return "others may write it (chmod go-w fixes that)"
+    return None
 
 
 def create_private(folder: Path, name: str, ending: str) -> tuple[Path, int]:
