@@ -489,12 +489,6 @@ def test_a_bad_configuration_file_is_told_with_its_line(world: World, toml: byte
     expect(world.run("hi"), 2, error, hint)
 
 
-def test_an_environment_that_cannot_be_sent_is_a_setting_and_not_a_broken_connection(ask: Ask, server: Server) -> None:
-    done = ask("hi", env={"OPENAI_ORG_ID": "org-1\n"})
-    expect(done, 2, "the request cannot be sent", "OPENAI_ORG_ID")
-    assert server.chats == []
-
-
 # 130, 143, 141, 1: ended from outside ---------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 _NAME = "streaming-chat"
@@ -36,10 +37,13 @@ def reason_others_may_write(status: os.stat_result) -> str | None:
         return None
     if status.st_uid != os.getuid():
         return "it belongs to another user"
+    return "others may write it (chmod go-w fixes that)" if others_may_write(status) else None
+
+
+def others_may_write(status: os.stat_result) -> bool:
+    """Whether the mode lets somebody other than the owner write. Not for Windows."""
     # The user's primary group may write: on many systems it has no other member, and the umask, 002, lets it.
-    if status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()):
-        return "others may write it (chmod go-w fixes that)"
-    return None
+    return bool(status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()))
 
 
 def create_private(folder: Path, name: str, ending: str) -> tuple[Path, int]:
@@ -51,6 +55,20 @@ def create_private(folder: Path, name: str, ending: str) -> tuple[Path, int]:
             return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         except FileExistsError:
             number += 1
+
+
+def replace_private(path: Path, text: str) -> None:
+    """Put a file with `text`, for the user alone, into the place of `path`, in one step. OSError when that fails."""
+    temporary = path.with_suffix(f".{os.getpid()}")
+    make_private(path.parent)
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def _folder(of_platformdirs: str, variable: str, below_home: str) -> Path:

@@ -64,6 +64,12 @@ class Endpoint:
         return proxy.rpartition("@")[2].partition("//")[2] or proxy.rpartition("@")[2]
 
     @property
+    def is_openai(self) -> bool:
+        """Whether it is OpenAI's own: encrypted, at api.openai.com or a region's name below it."""
+        host = urlsplit(self.base_url).hostname or ""
+        return self.is_https and (host == "api.openai.com" or host.endswith(".api.openai.com"))
+
+    @property
     def is_plain_loopback(self) -> bool:
         """Whether it is `http://` on this very machine."""
         parts = urlsplit(self.base_url)
