@@ -43,6 +43,7 @@ commands:
   {PROGRAM} history [ACTION]  list, search, show, replay and delete what was asked and answered
   {PROGRAM} models            the models of the endpoint
   {PROGRAM} config            every setting and where it came from
+  {PROGRAM} config trust      let the nearest .env decide where your key goes; config untrust ends that
   A prompt that begins with such a word goes behind `--`.
 
 settings come from flags, the environment, .env (the nearest one upward), config.toml, in this order.
