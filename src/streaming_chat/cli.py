@@ -222,7 +222,7 @@ class _Program:
         return ExitStatus.COMPLETE
 
     def _models(self) -> int:
-        provider, _, _ = self._connect()
+        provider, _, _ = self._connect(in_chat=False)
         try:
             names = provider.models()
         finally:
@@ -289,7 +289,7 @@ class _Program:
         from streaming_chat.session import Session
         from streaming_chat.session_log import SessionLog
 
-        provider, endpoint, settings = self._connect()
+        provider, endpoint, settings = self._connect(in_chat=in_chat)
         earlier = self._earlier()
         name = os.urandom(16).hex() if earlier is None else earlier.session
         model_is_fixed = endpoint != settings.base_url
@@ -366,12 +366,12 @@ class _Program:
             raise UsageError(f"there is {what} in the history to go on with", f"`{PROGRAM} history` lists the turns")
         return turn
 
-    def _connect(self) -> tuple[Any, str, Settings]:
+    def _connect(self, *, in_chat: bool) -> tuple[Any, str, Settings]:
         """The provider, how its endpoint is called, and the settings with the model that it serves."""
         settings = self._settings
         local = settings.local or settings.local_model is not None
         if settings.dotenv is not None:
-            self._tell_of_dotenv(settings, settings.dotenv, local=local)
+            self._tell_of_dotenv(settings, settings.dotenv, local=local, in_chat=in_chat)
         if not local:
             if settings.api_key or urlsplit(settings.base_url).hostname != _OPENAI_HOST:
                 return self._openai(), settings.base_url, settings
@@ -410,7 +410,7 @@ class _Program:
             )
         return provider
 
-    def _tell_of_dotenv(self, settings: Settings, dotenv: Dotenv, *, local: bool) -> None:
+    def _tell_of_dotenv(self, settings: Settings, dotenv: Dotenv, *, local: bool, in_chat: bool) -> None:
         """Say what a `.env` decides and what in it is ignored. CredentialsError where the user's key would go astray."""
         from streaming_chat.dotenv_lines import endpoint_line, ignored_line, withheld_error
 
@@ -421,8 +421,10 @@ class _Program:
             return
         if settings.withheld_key is not None:
             raise withheld_error(settings, dotenv)
-        if line := endpoint_line(settings):
-            (self._notices.notice if settings.is_base_url_trusted else self._notices.warning)(line)
+        if (line := endpoint_line(settings)) and not settings.is_base_url_trusted:
+            self._notices.warning(line)
+        elif line and not in_chat:  # There, the header says it.
+            self._notices.notice(line)
 
     def _allow_embedded_model(self) -> None:
         """Without a key: say that the embedded model answers, or CredentialsError where it must not or cannot."""

@@ -23,9 +23,10 @@ def config_lines(settings: Settings, files: Mapping[str, Path | None], adapted: 
     value_width = min(40, max(len(value) for _, value, _ in rows))
     lines = [f"{name:<{name_width}}  {value:<{value_width}}  {origin}".rstrip() for name, value, origin in rows]
     lines.append("")
-    lines += [f"{name:<{name_width}}  {path or 'none'}" for name, path in files.items()]
-    if settings.dotenv is not None:
-        lines.append(f"{'.env trust':<{name_width}}  {_trust_words(settings.dotenv)}")
+    for name, path in files.items():
+        lines.append(f"{name:<{name_width}}  {path or 'none'}")
+        if path is not None and settings.dotenv is not None and path == settings.dotenv.path:
+            lines.append(f"{'.env trust':<{name_width}}  {_trust_words(settings.dotenv)}")
     lines += [f"{'adapted':<{name_width}}  {ADAPTATIONS[name].says}" for name in adapted if name in ADAPTATIONS]
     # A key may stand in another setting by mistake.
     return [without_secret(line, settings.api_key) for line in lines]

@@ -19,7 +19,7 @@ def ignored_line(dotenv: Dotenv) -> str | None:
     if not dotenv.ignored:
         return None
     names = ", ".join(dotenv.ignored)
-    return f"{dotenv.path} is {dotenv.trust.value}: {names} ignored; to use all of it: {how_to_trust(dotenv)}"
+    return f"ignored in {dotenv.path}, which is {dotenv.trust.value}: {names}; to use them: {how_to_trust(dotenv)}"
 
 
 def endpoint_line(settings: Settings) -> str | None:
