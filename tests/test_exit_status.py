@@ -524,7 +524,7 @@ def test_a_signal_keeps_the_text_and_closes_the_connection(
         server.wait_for_requests(1)
         shown = program.stdout.read(len(text))
         program.send_signal(number)
-        rest, stderr = program.communicate(timeout=10)
+        rest, stderr = program.communicate(timeout=60)
     done = Done(program.args, program.returncode, shown + rest, stderr)
     expect(done, status, "^interrupted", "ask again", text.decode() + "\n" if text else "")
     server.wait_for_close(server.exchanges[0])

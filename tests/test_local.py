@@ -25,7 +25,7 @@ from streaming_chat.providers.local import CONTEXT, LocalProvider, ServerProcess
 # Not skipped where the model is missing: `make test` installs it, and a skip would hide that it no longer does.
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def until(holds: Callable[[], bool], seconds: float = DEADLINE) -> float:

@@ -381,7 +381,7 @@ def test_ctrl_z_suspends_the_chat_and_gives_the_terminal_back(chat):
     screen.send("half")
     screen.wait_for("You: half")
     screen.key("ctrl-z")
-    deadline = time.perf_counter() + 10
+    deadline = time.perf_counter() + 60
     while Path(f"/proc/{screen.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
         assert time.perf_counter() < deadline, screen.drawing()
     # The local modes (echo, lines, signals). prompt_toolkit leaves IXON off here; a shell sets its own modes anyway.
@@ -401,7 +401,7 @@ def test_keys_pressed_while_an_answer_streams_wait_for_the_next_prompt(chat, ser
     typed = "second\rthird"
     screen.send(typed)
     # Only whole lines count here; the bytes behind the last Enter were sent with it.
-    deadline = time.perf_counter() + 10
+    deadline = time.perf_counter() + 60
     while struct.unpack("i", fcntl.ioctl(screen._inner, termios.FIONREAD, b"\0" * 4))[0] < len("second\r"):
         assert time.perf_counter() < deadline
         os.sched_yield()

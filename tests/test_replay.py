@@ -107,7 +107,7 @@ def test_a_stopped_replay_ends_as_json_with_what_was_shown(world: World, ask: As
     while not lines or b'"delta"' not in lines[-1]:
         lines.append(process.stdout.readline())
     process.send_signal(signal.SIGINT)
-    lines += process.communicate(timeout=20)[0].splitlines()
+    lines += process.communicate(timeout=60)[0].splitlines()
     assert process.returncode == 130
     end = json.loads(lines[-1])
     assert (end["event"], end["outcome"], end["text"]) == ("end", "interrupted", "one ")

@@ -45,7 +45,7 @@ SLACK = 0.5
 
 
 def connect(server: Server) -> socket.socket:
-    sock = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+    sock = socket.create_connection(("127.0.0.1", server.port), timeout=60)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -74,7 +74,7 @@ def http() -> Iterator[Callable[[Server], HTTPConnection]]:
     opened: list[HTTPConnection] = []
 
     def open_one(server: Server) -> HTTPConnection:
-        opened.append(HTTPConnection("127.0.0.1", server.port, timeout=5))
+        opened.append(HTTPConnection("127.0.0.1", server.port, timeout=60))
         return opened[-1]
 
     yield open_one
@@ -235,7 +235,7 @@ def test_a_client_that_leaves_is_noticed_at_once(step, abrupt):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         left = time.perf_counter()
         (exchange,) = server.exchanges
-        assert -SLACK < server.wait_for_close(exchange, timeout=5) - left < SLACK
+        assert -SLACK < server.wait_for_close(exchange, timeout=60) - left < SLACK
         assert exchange.interrupted_at is not None
         assert exchange.finished_at is None
 
@@ -436,7 +436,7 @@ def test_tls_works_for_a_client_that_trusts_the_certificate():
     context = ssl.create_default_context(cafile=CERTIFICATE)
     with Server(answer(["hi"]), tls=True) as server:
         assert server.base_url.startswith("https://127.0.0.1:")
-        connection = HTTPSConnection("127.0.0.1", server.port, context=context, timeout=5)
+        connection = HTTPSConnection("127.0.0.1", server.port, context=context, timeout=60)
         for _ in range(2):
             connection.request("POST", "/v1/chat/completions", BODY)
             assert connection.getresponse().read().endswith(b"[DONE]\n\n")
@@ -447,7 +447,7 @@ def test_tls_fails_for_any_other_client():
     with Server(tls=True) as server:
         with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
             urllib.request.urlopen(server.base_url + "/models", context=ssl.create_default_context())
-        server.wait_until(lambda: server.connections[0].closed_by_client_at, timeout=5)
+        server.wait_until(lambda: server.connections[0].closed_by_client_at, timeout=60)
         assert "unknown ca" in server.connections[0].tls_error.lower().replace("_", " ")
         assert server.requests == []
 

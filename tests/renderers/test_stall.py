@@ -276,7 +276,7 @@ def threads() -> list[threading.Thread]:
 
 
 def wait_until(condition) -> None:
-    deadline = time.perf_counter() + 5
+    deadline = time.perf_counter() + 60
     while not condition():
         assert time.perf_counter() < deadline
         time.sleep(0.001)
