@@ -252,8 +252,8 @@ def test_a_killed_program_has_kept_the_turn_and_its_text_up_to_a_second_before(w
         while not seen or seen[-1][0] - seen[0][0] < 2.0:
             received += running.stdout.read1()
             seen.append((time.monotonic(), len(received)))
-        running.kill()
         killed = time.monotonic()
+        running.kill()
         received += running.stdout.read()
         running.stderr.read()
     a_second_before = max(length for at, length in seen if at < killed - 1.0)

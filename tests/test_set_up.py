@@ -1,4 +1,4 @@
-"""`make chat` and `make test` on a fresh clone: a line a step, a clean end at Ctrl-C, and a next start that is not harmed."""
+"""`make chat` and `make test` on a fresh clone: a line a step, a clean end at Ctrl-C, and a next start that goes well."""
 
 from __future__ import annotations
 
