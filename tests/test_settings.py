@@ -301,7 +301,7 @@ def test_config_shows_values_and_origins_but_only_the_end_of_the_key(world):
     assert rows["max_tokens"] == ["9", "--max-tokens"]
     assert rows["top_p"] == ["–", "built-in"]
     assert rows["api_key"] == ["…wxyz", f"OPENAI_API_KEY in {world.folder / '.env'}"]
-    assert "secret" not in done.stdout.decode()
+    assert "secret-value" not in done.stdout.decode()
 
 
 def test_config_is_json_too(world):
@@ -310,7 +310,7 @@ def test_config_is_json_too(world):
     assert set(OPTIONS) <= set(table)
     assert table["temperature"] == {"value": 0.5, "origin": "--temperature"}
     assert table["api_key"] == {"value": "…wxyz", "origin": "OPENAI_API_KEY in the environment"}
-    assert "secret" not in done.stdout.decode()
+    assert "secret-value" not in done.stdout.decode()
 
 
 def test_a_key_that_stands_in_another_setting_by_mistake_is_not_shown_there(world):
