@@ -44,15 +44,15 @@ class Chat:
     def wait_for(self, prompt: re.Pattern[bytes]) -> None:
         shown = b""
         while not prompt.search(shown):
-            assert select.select([self.terminal], [], [], 20)[0], shown
+            assert select.select([self.terminal], [], [], 60)[0], shown
             shown += os.read(self.terminal, 1024)
 
     def close_terminal(self) -> None:
         os.close(self.terminal)
 
     def status(self) -> int:
-        """The exit status; a chat that has not ended after some seconds is killed, which is a status too."""
-        killing = threading.Timer(10, os.kill, (self.pid, signal.SIGKILL))
+        """The exit status; a chat that has not ended after a minute is killed, which is a status too."""
+        killing = threading.Timer(60, os.kill, (self.pid, signal.SIGKILL))
         killing.start()
         status = os.waitpid(self.pid, 0)[1]
         killing.cancel()
