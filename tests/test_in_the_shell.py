@@ -15,7 +15,7 @@ import pytest
 from conftest import World
 from screen import KEYS
 from server import Gate, Hang, Server, Step, answer
-from shell import PATIENCE, Shell, wait_until
+from shell import Shell, wait_until
 
 SHELLS = [name for name in ("bash", "dash") if shutil.which(name)] or ["sh"]
 REAL_PAGERS = ["less"] if shutil.which("less") else []
@@ -62,7 +62,7 @@ def test_a_job_that_is_stopped_and_continued_in_the_background_runs_to_its_end(
     server.play(held(go))
     shell = Shell(world, server, shell_name)
     start = shell.type(f"ask q {streams}")
-    server.wait_until(lambda: server.exchanges and len(server.exchanges[0].sent) >= 3, timeout=PATIENCE)
+    wait_until(lambda: server.exchanges and len(server.exchanges[0].sent) >= 3)
     if "> out" in streams:
         wait_until(lambda: (world.folder / "out").read_bytes() == b"one")
     else:

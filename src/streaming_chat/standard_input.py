@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import os
 import select
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -59,12 +60,12 @@ class StandardInput:
         """The same as bytes; what is known not to be text may end before its end."""
         if self._left_alone:
             raise UsageError("`-` is standard input, which --no-stdin leaves alone", "give only one of them")
+        if sys.stdin is None:
+            raise _unreadable("it is closed")
         try:
             return self._content()
         except OSError as problem:
-            raise UsageError(
-                f"standard input cannot be read: {problem.strerror}", "give it a file (< FILE), or pipe a text into it"
-            ) from None
+            raise _unreadable(problem.strerror or "unknown reason") from None
 
     def line(self) -> str:
         """What is typed up to Enter, as an answer to a question."""
@@ -113,6 +114,10 @@ class StandardInput:
             # A device or a disk image need not have an end.
             if len(head) >= _LONGEST_MARK and _encoding(head)[1] == "UTF-8" and b"\0" in piece:
                 return
+
+
+def _unreadable(reason: str) -> UsageError:
+    return UsageError(f"standard input cannot be read: {reason}", "give it a file (< FILE), or pipe a text into it")
 
 
 def without_nul(text: str, what: str) -> str:
