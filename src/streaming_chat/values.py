@@ -17,12 +17,10 @@ _FALSE = {"", "0", "false", "no", "off"}
 
 
 def words(text: str) -> str:
-    """Text that is not blank, and holds no NUL, as no name of a file and no prompt does."""
-    if not text.strip():
-        raise ValueError("must not be empty")
+    """Text that is not blank."""
     if "\0" in text:
         raise ValueError("must not hold NUL characters")
-    return text
+    return _not_blank(text)
 
 
 def unparsed(text: str) -> str:
@@ -152,9 +150,15 @@ def environment_variable(text: str) -> str:
 def file_path(text: str) -> Path:
     """A path, with `~` for the home folder."""
     try:
-        return Path(words(text)).expanduser()
+        return Path(_not_blank(text)).expanduser()
     except RuntimeError:
         raise ValueError(f"must not begin with ~ where there is no such home folder: {text!r}") from None
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
 
 
 def parameters(text: str) -> dict[str, Any]:

@@ -185,8 +185,8 @@ class _Command:
     def _is_confirmed(self, count: int) -> bool:
         turns = counted(count, "turn", "turns")
         if not self._input.is_terminal:
-            raise UsageError(f"{turns} would be deleted permanently", "--yes deletes them without asking")
-        self._notices.question(f"Delete {turns} permanently? [y/N] ")
+            raise UsageError(f"{turns} would be deleted for good", "--yes deletes them without asking")
+        self._notices.question(f"Delete {turns} for good? [y/N] ")
         return self._input.line().strip().lower() in ("y", "yes")
 
     def do_path(self) -> list[str]:
