@@ -61,7 +61,7 @@ os.write(tty, b"\\r\\nSPOILED\\r\\n" if spoiled else b"\\r\\nquit\\r\\n")
 
 
 class Shell:
-    """A shell at its prompt. `ask` asks `server` with a key, `pager` is one like `less`."""
+    """A shell at its prompt. `ask` asks `server` with a key, `pager` is one like `less`, `py` is this Python."""
 
     def __init__(self, world: World, server: Server, name: str = "bash", **environment: str) -> None:
         self.folder = world.folder
@@ -72,6 +72,7 @@ class Shell:
         (first / "sitecustomize.py").write_text(_WITNESS)
         (first / "pager.py").write_text(_PAGER)
         _program(programs / "ask", f'PYTHONPATH="{first}" exec "{sys.executable}" -m streaming_chat "$@"')
+        _program(programs / "py", f'exec "{sys.executable}" "$@"')
         _program(programs / "pager", f'exec "{sys.executable}" "{first}/pager.py"')
         flags = ["--norc", "--noediting", "-i"] if name == "bash" else ["-i"]
         self.screen: Screen = world.screen(

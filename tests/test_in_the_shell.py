@@ -211,13 +211,68 @@ def test_a_pager_has_the_terminal_to_itself(
 
 
 @pytest.mark.parametrize("shell_name", SHELLS)
-@pytest.mark.parametrize("rest", ["| head -n 1", "| cat", "> out", "2>&1 | cat > out", "</dev/null", "< list"])
+@pytest.mark.parametrize("rest", ["| head -n 1", "| cat", "> out", "2>&1 | cat > out", "</dev/null", "< list", "<&-"])
 def test_what_is_not_shown_on_the_terminal_leaves_it_alone(world: World, server: Server, shell_name: str, rest: str) -> None:
     (world.folder / "list").write_text("a\nb\n")
     shell = Shell(world, server, shell_name)
     shell.run(f"ask q {rest}")
     assert shell.is_as_found()
     assert shell.changes == []
+
+
+@pytest.mark.parametrize("shell_name", SHELLS)
+def test_without_job_control_the_terminal_is_somebody_elses(world: World, server: Server, shell_name: str) -> None:
+    # In a session of its own, which has no terminal.
+    alone = "import subprocess\nsubprocess.run(['ask', 'q'], start_new_session=True)\n"
+    (world.folder / "alone.py").write_text(alone)
+    shell = Shell(world, server, shell_name)
+    assert "Hello, world!" in shell.run("py alone.py")
+    assert shell.is_as_found()
+    assert shell.changes == []
+
+
+@pytest.mark.parametrize("arguments", ["-", ""])
+def test_a_terminal_that_nobody_can_give_back_is_no_input(world: World, server: Server, arguments: str) -> None:
+    # A process group in the background whose parent has gone: the system neither stops it nor lets it read.
+    (world.folder / "orphan.py").write_text(
+        "import os, pathlib, subprocess, sys, time\n"
+        "parent = os.getpid()\n"
+        "if os.fork(): os._exit(0)\n"
+        "os.setpgid(0, 0)\n"
+        "while os.getppid() == parent: time.sleep(0.01)\n"
+        "done = subprocess.run(['ask', *sys.argv[1:]], stderr=subprocess.PIPE)\n"
+        "pathlib.Path('writing').write_text(f'{done.returncode} {done.stderr.decode()}')\n"
+        "os.rename('writing', 'result')\n"
+    )
+    shell = Shell(world, server)
+    shell.run(f"py orphan.py {arguments}".rstrip())
+    wait_until((world.folder / "result").exists)
+    result = (world.folder / "result").read_text()
+    if arguments:
+        assert result.startswith("2 ")
+        assert "error: standard input cannot be read" in result
+    else:
+        assert result == "0 "
+    assert shell.changes == []
+
+
+def test_ctrl_z_and_ctrl_backslash_leave_the_terminal_as_it_was_while_an_answer_is_replayed(
+    world: World, server: Server
+) -> None:
+    shell = Shell(world, server, SHELLS[-1])
+    shell.run("ask q")
+    start = shell.type("ask history replay 1 --speed 0.01")
+    wait_until(lambda: not shell.screen.tty_attributes()[3] & termios.ECHO)
+    shell.screen.key("ctrl-z")
+    shell.wait_for("Stopped", after=start)
+    shell.wait_for_prompt(start)
+    assert shell.is_as_found()
+    start = shell.type("fg")
+    wait_until(lambda: not shell.screen.tty_attributes()[3] & termios.ECHO)
+    shell.screen.send(KEYS["ctrl-\\"])
+    shell.wait_for_prompt(start)
+    assert shell.is_as_found()
+    assert shell.run("echo $?") == "131"
 
 
 def test_what_another_program_sets_meanwhile_stays(world: World, server: Server, go: threading.Event) -> None:

@@ -420,9 +420,11 @@ def homeless(world: World) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("packages", ["all", "without platformdirs"])
+@pytest.mark.parametrize("home", [None, "a/relative/one"])
 def test_without_a_home_folder_it_answers_and_keeps_nothing(
-    ask, world: World, homeless: dict[str, str], packages: str
+    ask, world: World, homeless: dict[str, str], packages: str, home: str | None
 ) -> None:
+    homeless |= {} if home is None else {"HOME": home}
     if packages != "all":
         (world.folder / "first" / "platformdirs.py").write_text("raise ImportError\n")
     done = ask("hi", env=homeless)
@@ -438,9 +440,11 @@ def test_without_a_home_folder_it_answers_and_keeps_nothing(
     assert ask("--continue", "hi", env=homeless).returncode == 2
     assert ask("config", env=homeless).returncode == 0
     assert ask("models", env=homeless).returncode in (0, 8)
-    done = ask("--log-dir", "~/log", "hi", env=homeless)
-    assert done.returncode == 2
-    assert b"home folder" in done.stderr
+    for folder in ("~/log", "~no-such-user/log"):
+        done = ask("--log-dir", folder, "hi", env=homeless)
+        if home is None or folder != "~/log":
+            assert done.returncode == 2
+            assert b"home folder" in done.stderr
     assert ask("hi", env={**homeless, "XDG_STATE_HOME": str(world.folder / "state")}).stderr.count(b"notice") == 0
     assert b"hi" in ask("history", env={**homeless, "XDG_STATE_HOME": str(world.folder / "state")}).stdout
 

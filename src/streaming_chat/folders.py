@@ -83,8 +83,8 @@ def _folder(of_platformdirs: str, variable: str, below_home: str) -> Path | None
         folder = _found(of_platformdirs, variable, below_home)
     except RuntimeError:  # Neither HOME nor an entry in the list of users: the user id of a container, for one.
         return None
-    # Earlier versions of platformdirs leave the `~`, which would be a folder of that name.
-    return None if folder.parts[0] == "~" else folder
+    # A relative HOME is none, and earlier versions of platformdirs leave the `~`, which would be a folder of that name.
+    return folder if folder.is_absolute() else None
 
 
 def _found(of_platformdirs: str, variable: str, below_home: str) -> Path:

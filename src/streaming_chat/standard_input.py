@@ -98,14 +98,14 @@ class StandardInput:
             deadline = None
         head = b""
         while True:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if left == 0 or not _is_ready(left):
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and (left <= 0 or not _is_ready(left)):
                 self._notice("reading standard input until it ends (Ctrl-D on a terminal); --no-stdin leaves it alone")
                 deadline = None
-                continue
             try:
                 piece = os.read(0, 1 << 16)
-            except BlockingIOError:  # Somebody who shares the file has made it so, and has been faster.
+            except BlockingIOError:  # Somebody who shares the file has made it so.
+                _is_ready(left if deadline else None)
                 continue
             if not piece:
                 return

@@ -95,6 +95,16 @@ class Scene:
 # When -----------------------------------------------------------------------------------------------------------------
 
 
+def test_it_is_not_drawn_while_the_row_of_the_cursor_is_somebody_elses():
+    foreground = False
+    scene = Scene(may_draw=lambda: foreground)
+    scene.stall(11)
+    assert scene.rows == []
+    foreground = True
+    scene.stall(1)
+    assert scene.rows == [LONG.format(12)]
+
+
 def test_it_comes_after_ten_seconds_counts_and_goes_with_the_next_data():
     scene = Scene()
     assert scene.stall(9.9) == pytest.approx(0.1)
