@@ -25,7 +25,7 @@ from server import Server
 T = TypeVar("T")
 
 #: Every wait is for an event, and this is how long one may take on a busy machine.
-PATIENCE = float(os.environ.get("PATIENCE", "60"))
+PATIENCE = 60.0
 
 _PROMPT = "READY>"
 # After a program that was ended it may stand on the last row of its output.
