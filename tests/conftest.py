@@ -20,6 +20,16 @@ ROOT = Path(__file__).resolve().parents[1]
 KEY = "sk-Zk7QxW3vTnR9pLhJ2cdef"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many tests `make test` runs at once: most of a test's time is spent waiting for a process.
+
+    With two for each core the suite took 170 s where one for each took 275 s (two cores, others at work too). More than
+    sixteen would spend their time on being started.
+    """
+    return min(2 * (os.cpu_count() or 1), 16)
+
+
 @dataclass(frozen=True)
 class World:
     """Where the program runs: folders of its own, and an environment that holds nothing of this machine's."""
