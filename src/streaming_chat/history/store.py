@@ -15,11 +15,11 @@ from typing import Any, Final, TypeVar
 
 from streaming_chat.core.arrivals import KIND_OF_EVENT, arrival_words, to_bytes
 from streaming_chat.core.conversation import ChatRequest
-from streaming_chat.core.errors import ChatError
+from streaming_chat.core.errors import ChatError, UsageError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, Started, TextDelta, ToolCallDelta
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.secret import without_secret
-from streaming_chat.history.damage import Damaged, is_damage, set_aside
+from streaming_chat.history.damage import Damaged, NotOurs, is_damage, set_aside
 from streaming_chat.history.file import Connection, open_file, shrink, transaction
 from streaming_chat.history.importing import import_turns
 from streaming_chat.history.rows import (
@@ -279,6 +279,8 @@ class History:
         try:
             with self._changed:
                 return self._on_sound_file(take_in, create=True) or []
+        except NotOurs as error:
+            raise self._not_ours(error) from error
         except (sqlite3.Error, OSError, UnicodeDecodeError, OverflowError) as error:
             raise ChatError(f"the turns cannot be imported: {_reason(error)}", f"look at {self.path}") from error
         finally:
@@ -341,6 +343,10 @@ class History:
             return
         try:
             self._on_sound_file(write, create=True)
+        except NotOurs as error:
+            self._failed = True
+            told = self._not_ours(error)
+            self._untold.append(f"the history does not keep this session: {told.message}; {told.hint}")
         except (
             sqlite3.Error,
             OSError,
@@ -366,6 +372,8 @@ class History:
         try:
             with self._changed:
                 return self._on_sound_file(whole, create=False)
+        except NotOurs as error:
+            raise self._not_ours(error) from error
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise ChatError(
                 f"the history cannot be read: {_reason(error)}",
@@ -381,7 +389,9 @@ class History:
         """
         for cure in (self._mend, self._set_aside, None):
             try:
-                return work(self._connected(create=create))
+                connection = self._connected(create=create)
+                with connection.watch.ended():
+                    return work(connection)
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if cure is None or not is_damage(error):
                     raise
@@ -403,7 +413,10 @@ class History:
 
     def _mend(self, error: Exception) -> None:
         try:
-            mended = self._connection is not None and mend_index(self._connection)
+            mended = False
+            if self._connection is not None:
+                with self._connection.watch.ended():
+                    mended = mend_index(self._connection)
         except (sqlite3.DatabaseError, UnicodeDecodeError) as worse:
             if not is_damage(worse):
                 raise
@@ -423,6 +436,12 @@ class History:
             raise error from None  # It lies where nothing can be moved, and stays there.
         if aside is not None:
             self._untold.append(f"the history was damaged and is set aside as {aside}; a new one is begun")
+
+    def _not_ours(self, error: NotOurs) -> UsageError:
+        return UsageError(
+            f"{self.path} is not a history of this program: {error}",
+            "it is left as it is; move it elsewhere, and a new history is begun",
+        )
 
     def _let_go(self) -> None:
         """Close the file; what runs is begun again in the next one."""
