@@ -163,6 +163,7 @@ class _Program:
                 play=self._play,
                 prices=self._settings.prices,
                 notice=self._notices.notice,
+                tell=self._notices.line,
             )
         handlers: dict[str, Callable[[], int]] = {"models": self._models, "config": self._config}
         if command not in handlers:

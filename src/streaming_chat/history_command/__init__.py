@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from streaming_chat.history_command.lines import one_line
 from streaming_chat.history_command.listing import found_lines, table
 from streaming_chat.history_command.new_file import replace_file
 from streaming_chat.history_command.page import page
+from streaming_chat.history_command.progress import Progress
 from streaming_chat.notices import counted
 from streaming_chat.transcripts import FORMATS, written
 from streaming_chat.transcripts.turns_json import as_object
@@ -46,16 +48,18 @@ def history_command(
     play: Callable[[StoredTurn, argparse.Namespace], int] | None = None,
     prices: Prices = NO_PRICES,
     notice: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
     `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again; `prices` say what
-    one cost; `notice` is told when the file was damaged. Raises ChatError when the arguments are wrong, when there is no
-    such turn, when the history cannot be read, and when a file cannot be written. `--help` leaves by SystemExit(0).
+    one cost; `notice` is told what was damaged, `tell` how far long work is. Raises ChatError when the arguments are wrong,
+    when there is no such turn, when the history cannot be read, and when a file cannot be written. `--help` leaves by
+    SystemExit(0).
     """
     options = parse(arguments)
     with closing(History(path, notice)) as history:
-        command = _Command(history, options, prices, terminal=terminal, color=color)
+        command = _Command(history, options, prices, tell, terminal=terminal, color=color)
         if options.action == "replay" and play is not None:
             return play(command.turn(), options)
         lines: list[str] = getattr(command, f"do_{options.action}")()
@@ -67,11 +71,19 @@ class _Command:
     """One call; a method for each action, which returns lines."""
 
     def __init__(
-        self, history: History, options: argparse.Namespace, prices: Prices, *, terminal: bool, color: bool
+        self,
+        history: History,
+        options: argparse.Namespace,
+        prices: Prices,
+        tell: Callable[[str], None],
+        *,
+        terminal: bool,
+        color: bool,
     ) -> None:
         self._history = history
         self._options = options
         self._prices = prices
+        self._tell = tell
         self._terminal = terminal
         self._color = color
 
@@ -131,8 +143,9 @@ class _Command:
 
     def do_import(self) -> list[str]:
         """Take in turns from files."""
-        turns = [turn for path in self._options.files for turn in _turns_in(path)]
-        numbers = self._history.add(turns)
+        progress = Progress(self._tell)
+        turns = [turn for path in self._options.files for turn in _turns_in(path, partial(progress, f"reading {path}"))]
+        numbers = self._history.add(turns, lambda done: progress("importing", done, len(turns)))
         new = [number for number in numbers if number is not None]
         if self._options.json:
             return [json.dumps({"imported": len(new), "present": len(numbers) - len(new), "numbers": new})]
@@ -194,8 +207,9 @@ class _Command:
         """The turns that are meant, whole; UsageError when one that was named is not there."""
         self.require(selection.numbers or ())
         numbers = self._history.numbers(selection)
-        found = [self._history.turn(number) for number in numbers]
-        return [turn for turn in found if turn is not None]
+        turns = self._history.whole(numbers)
+        # Where none of them can be read, the first one says why.
+        return turns if turns or not numbers else [turn for turn in [self._history.turn(numbers[0])] if turn is not None]
 
     def _as_json(self, turn: TurnSummary) -> str:
         fields = as_object(turn)
@@ -209,12 +223,12 @@ class _Command:
         return sanitize_json(line) if self._terminal else line
 
 
-def _turns_in(path: Path) -> list[StoredTurn]:
+def _turns_in(path: Path, progress: Callable[[int, int], None]) -> list[StoredTurn]:
     from streaming_chat.transcripts.turns_json import turns_of
 
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        return turns_of(content.decode("utf-8-sig"))
+        return turns_of(content.decode("utf-8-sig"), progress)
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}", "give a file that was exported, or -") from None
     except UnicodeDecodeError:
