@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -23,6 +24,7 @@ from streaming_chat.core.events import Outcome, Usage
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.timing import Gaps, Timing
 from streaming_chat.history import History, Selection
+from streaming_chat.history.file import MIGRATIONS
 from streaming_chat.history.playback import as_turn, events_of
 
 Ask = Callable[..., CompletedProcess[bytes]]
@@ -171,38 +173,7 @@ CELLS = st.one_of(
     st.datetimes().map(lambda moment: moment.isoformat() + "Z"),
 )
 COLUMNS = st.sampled_from(
-    [
-        "session",
-        "started_at",
-        "endpoint",
-        "model",
-        "served_model",
-        "request_id",
-        "outcome",
-        "finish_reason",
-        "prompt_tokens",
-        "completion_tokens",
-        "cached_tokens",
-        "reasoning_tokens",
-        "headers",
-        "first_token",
-        "first_reasoning",
-        "total",
-        "gap_p50",
-        "gap_p95",
-        "gap_max",
-        "tokens_per_second",
-        "attempts",
-        "error",
-        "settings",
-        "prompt",
-        "text",
-        "reasoning",
-        "refusal",
-        "tool_calls",
-        "messages",
-        "arrivals",
-    ]
+    list(re.findall(r"^ +(\w+) (?:TEXT|INTEGER|REAL|BLOB)(?! PRIMARY)", MIGRATIONS[1][0], re.MULTILINE))
 )
 
 

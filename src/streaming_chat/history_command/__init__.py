@@ -23,11 +23,11 @@ from streaming_chat.history import MARKS, FoundTurn, History, Selection, StoredT
 from streaming_chat.history_command.arguments import parse, selection_of
 from streaming_chat.history_command.lines import one_line
 from streaming_chat.history_command.listing import found_lines, table
-from streaming_chat.history_command.new_file import replace_file
+from streaming_chat.history_command.new_file import write_file
 from streaming_chat.history_command.page import page
 from streaming_chat.history_command.progress import Progress
 from streaming_chat.notices import counted
-from streaming_chat.transcripts import FORMATS, written
+from streaming_chat.transcripts import FORMAT_OF_ENDING, FORMATS, written
 from streaming_chat.transcripts.turns_json import as_object
 
 
@@ -128,17 +128,16 @@ class _Command:
                 "which turns are to be exported?",
                 "give their numbers, or say with --session, --since … which; --all for all",
             )
+        path: Path | None = options.output
+        format = options.format or _format_of(path)  # noqa: A001 # the word of the option
         turns = self._whole(selection)
         if not turns:
             sys.stderr.write(f"{self._nothing()}\n")
             return []
-        path: Path | None = options.output
-        ending = path.suffix[1:].lower() if path else ""
-        format = options.format or (ending if ending in FORMATS else FORMATS[0])  # noqa: A001 # the word of the option
         document = written(turns, format)
         if path is None or str(path) == "-":
             return [(sanitize_json(document) if self._terminal and format == "json" else document).removesuffix("\n")]
-        replace_file(path, document)
+        write_file(path, document, force=options.force)
         return []
 
     def do_import(self) -> list[str]:
@@ -221,6 +220,18 @@ class _Command:
     def _harmless(self, line: str) -> str:
         """JSON as it may reach where the text goes."""
         return sanitize_json(line) if self._terminal else line
+
+
+def _format_of(path: Path | None) -> str:
+    """The format for a file of this name; Markdown where the name says none. UsageError for an ending that is of none."""
+    ending = path.suffix[1:] if path else ""
+    format = FORMAT_OF_ENDING.get(ending.lower()) if ending else FORMATS[0]  # noqa: A001 # the word of the option
+    if format is None:
+        raise UsageError(
+            f"no format is known by the ending .{ending}",
+            f"--format says which one is meant: {', '.join(FORMATS)}; files of these endings need none",
+        )
+    return format
 
 
 def _turns_in(path: Path, progress: Callable[[int, int], None]) -> list[StoredTurn]:
