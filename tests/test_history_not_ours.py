@@ -302,6 +302,18 @@ def test_what_is_no_file_is_reported(ask: Ask, world: World, server: Server, mak
         shutil.rmtree(path)
 
 
+def test_a_link_to_itself_is_told(ask: Ask, world: World, server: Server) -> None:
+    path = world.state / "history.db"
+    path.parent.mkdir(parents=True, mode=0o700)
+    path.symlink_to(path)
+    server.play(answer(["All of it"]))
+    done = ask("hi")
+    assert (done.returncode, done.stdout) == (0, b"All of it\n")
+    assert b"the history does not keep this session" in done.stderr
+    assert b"unexpected" not in ask("history").stderr
+    assert path.is_symlink()
+
+
 # A query that does not end, in whatever way it came to be
 
 

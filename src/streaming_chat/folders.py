@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 _NAME = "streaming-chat"
@@ -36,10 +37,48 @@ def reason_others_may_write(status: os.stat_result) -> str | None:
         return None
     if status.st_uid != os.getuid():
         return "it belongs to another user"
+    return _reason_of_mode(status)
+
+
+def _reason_of_mode(status: os.stat_result) -> str | None:
     # The user's primary group may write: on many systems it has no other member, and the umask, 002, lets it.
     if status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()):
         return "others may write it (chmod go-w fixes that)"
     return None
+
+
+def unsafe_place(folder: Path) -> tuple[Path, str] | None:
+    """The place by which others could put something of theirs into `folder`, and why; None when there is none.
+
+    It is the folder itself or one above it, where they could put another folder into its place. A folder that is not there
+    yet is as safe as those above it. Every name of the way counts, and where links lead to.
+    """
+    # `Path.resolve` fails where links go round; then nothing can be opened there either.
+    absolute, resolved = folder.absolute(), Path(os.path.realpath(folder))
+    for place in dict.fromkeys((absolute, resolved, *absolute.parents, *resolved.parents)):
+        with suppress(OSError):
+            status = place.stat()
+            if place in (absolute, resolved):
+                reason = reason_others_may_write(status)
+            else:
+                reason = _reason_others_may_replace(status, place in (absolute.parent, resolved.parent))
+            if reason is not None:
+                return place, reason
+    return None
+
+
+def _reason_others_may_replace(status: os.stat_result, is_parent: bool) -> str | None:
+    """Why others could move away what is in the folder of this `status`; None when they could not.
+
+    Root may own it. Further up than the parent the owner does not count: in a container root has other numbers.
+    """
+    if not hasattr(os, "getuid"):
+        return None
+    if status.st_mode & stat.S_ISVTX:
+        return None  # As in /tmp: each one's own stays where it is.
+    if status.st_uid == os.getuid() or not is_parent or status.st_uid == 0:
+        return _reason_of_mode(status)
+    return "it belongs to another user"
 
 
 def create_private(folder: Path, name: str, ending: str) -> tuple[Path, int]:

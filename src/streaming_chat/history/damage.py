@@ -14,6 +14,7 @@ and unwritten (`NotOurs`): what a link of that name leads to, unless it is sound
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -60,8 +61,8 @@ def set_aside(path: Path, found: Identity | None) -> Path | None:
     `NotOurs` when `path` is a link.
     """
     if path.is_symlink():
-        raise NotOurs(f"it is a link to {path.resolve()}, which is damaged or no history at all")
-    path = path.resolve()  # A folder may be a link, and the file keeps its place.
+        raise NotOurs(f"it is a link to {os.path.realpath(path)}, which is damaged or no history at all")
+    path = Path(os.path.realpath(path))  # A folder may be a link, and the file keeps its place.
     with locked_place(path, exclusive=True):
         if found is None or identity(path) != found:
             return None

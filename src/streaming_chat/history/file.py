@@ -164,7 +164,7 @@ def open_file(path: Path, *, create: bool) -> Connection:
 
     Raises UsageError for one of a later version, `Damaged` and `NotOurs` (sqlite3.Errors), other sqlite3.Errors, OSError.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # `Path.resolve` fails where links go round.
     if create:
         make_private(path.parent)
     # SQLite opens -wal and -shm with the first statement.
