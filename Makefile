@@ -11,9 +11,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: chat test check bench demo install clean FORCE
 .DEFAULT_GOAL := chat
 
-# By module: the script beside it names the folder in which it was installed.
+# By the launcher: the script in `.venv` names the folder in which it was installed, and `-m` searches the working folder.
 chat: .venv/.installed
-	@$(BIN)/python -m streaming_chat $(ARGS)
+	@$(BIN)/python projects/02-streaming-chat/streaming_chat.py $(ARGS)
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest $(ARGS)
