@@ -17,12 +17,14 @@ from subprocess import PIPE, CompletedProcess
 import pytest
 
 from conftest import KEY, World
+from screen import Screen
 from server import Server, answer
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.events import Outcome
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.timing import Timing
 from streaming_chat.history import History
+from streaming_chat.history.file import shrink
 
 Ask = Callable[..., CompletedProcess[bytes]]
 ENDLESS = "WITH RECURSIVE r (x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM r) SELECT x AS id FROM r"
@@ -265,6 +267,33 @@ def test_what_a_link_leads_to_is_left_as_it_is(
     assert [file.name for file in path.parent.iterdir()] == ["history.db"]
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["ANALYZE", "VACUUM", "CREATE TABLE notes (x UNIQUE)", "PRAGMA application_id = 1", "PRAGMA journal_mode = DELETE"],
+)
+def test_what_another_tool_does_to_our_file_leaves_it_ours(ask: Ask, world: World, statement: str) -> None:
+    path = world.state / "history.db"
+    keep(path)
+    change(path, statement)
+    done = ask("history")
+    assert (done.returncode, done.stdout.count(b"\n"), done.stderr) == (0, 1, b"")
+
+
+def test_a_chat_says_it_once_and_goes_on(chat: Callable[..., Screen], world: World, server: Server) -> None:
+    path = world.state / "history.db"
+    keep(path)
+    a_view_for_turns(path)
+    server.play(answer(["One."]), answer(["Two."]))
+    screen = chat(columns=250)
+    for count, line in enumerate(["first", "second"], 2):
+        screen.line(line)
+        screen.wait_until(lambda count=count: screen.text.count("You:") == count)
+    screen.key("ctrl-d")
+    assert screen.wait_for_exit() == 0
+    assert "Two." in screen.text
+    assert screen.text.count("the history does not keep this session") == 1
+
+
 def test_a_history_that_a_link_leads_to_is_used(ask: Ask, world: World, server: Server, tmp_path: Path) -> None:
     other = tmp_path / "disk" / "turns.sqlite"
     other.parent.mkdir()
@@ -286,7 +315,11 @@ def a_folder(path: Path) -> None:
     path.mkdir(mode=0o755)
 
 
-@pytest.mark.parametrize("make", [a_pipe, a_folder])
+def a_link_to_nowhere_that_keeps(path: Path) -> None:
+    path.symlink_to(os.devnull)
+
+
+@pytest.mark.parametrize("make", [a_pipe, a_folder, a_link_to_nowhere_that_keeps])
 def test_what_is_no_file_is_reported(ask: Ask, world: World, server: Server, make: Callable[[Path], None]) -> None:
     path = world.state / "history.db"
     path.parent.mkdir(parents=True, mode=0o700)
@@ -312,6 +345,19 @@ def test_a_link_to_itself_is_told(ask: Ask, world: World, server: Server) -> Non
     assert b"the history does not keep this session" in done.stderr
     assert b"unexpected" not in ask("history").stderr
     assert path.is_symlink()
+
+
+def test_a_text_in_the_place_of_the_history_is_set_aside_as_it_is(ask: Ask, world: World, server: Server) -> None:
+    path = world.state / "history.db"
+    path.parent.mkdir(parents=True, mode=0o700)
+    a_text(path)
+    path.chmod(0o640)
+    before = path.read_bytes()
+    server.play(answer(["All of it"]))
+    assert ask("hi").stderr.count(b"the history was damaged and is set aside as ") == 1
+    (aside,) = path.parent.glob("history.damaged-*.db")
+    assert aside.read_bytes() == before
+    assert stat.S_IMODE(aside.stat().st_mode) == 0o640
 
 
 # A query that does not end, in whatever way it came to be
@@ -348,3 +394,20 @@ def test_the_key_is_not_needed_to_refuse(world: World) -> None:
     keep(path)
     a_view_for_turns(path)
     assert world.run("--continue", "hi", env={"OPENAI_API_KEY": KEY}).returncode == 2
+
+
+def test_an_interrupted_deletion_is_one_and_what_was_deleted_is_gone() -> None:
+    class Interrupted(sqlite3.Connection):
+        done: list[str]
+
+        def execute(self, statement: str, *_: object) -> sqlite3.Cursor:
+            self.done.append(statement)
+            if statement == "VACUUM":
+                raise sqlite3.OperationalError("interrupted")
+            return super().execute(statement)
+
+    with closing(sqlite3.connect(":memory:", factory=Interrupted)) as connection:
+        connection.done = []
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            shrink(connection)
+        assert connection.done == ["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"]

@@ -146,6 +146,18 @@ def test_many_are_counted_and_the_first_ones_named(world: World) -> None:
     assert done.returncode == 0
 
 
+def test_a_history_of_damaged_turns_is_not_called_empty(world: World) -> None:
+    path = world.state / "history.db"
+    fill(path, 1)
+    spoil(path, 1, "started_at", "0001-01-01T00:00:00Z")
+    for command in (["list"], ["search", "question"], ["stats"]):
+        done = world.run("history", *command)
+        assert done.returncode == 0
+        assert done.stderr.startswith(b"notice: turn 1 of the history is damaged and is skipped")
+        assert done.stderr.count(b"\n") == 1
+    assert world.run("history", "export", "--all").returncode == 1
+
+
 @pytest.mark.parametrize("value", ["zzz", "9999-12-31T23:59:59.999Z"])
 def test_continue_goes_on_from_the_last_turn_that_can_be_read(ask: Ask, world: World, server: Server, value: str) -> None:
     path = world.state / "history.db"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -200,4 +201,23 @@ def test_links_that_go_round_are_no_failure(ask: Ask, world: World, server: Serv
     server.play(answer(["All of it"]))
     done = ask("hi")
     assert (done.returncode, done.stdout) == (0, b"All of it\n")
+    assert b"unexpected" not in done.stderr
+
+
+def test_the_folders_that_it_makes_are_safe_whatever_the_umask_is(world: World, ask: Ask, server: Server) -> None:
+    server.play(answer(["One."]), answer(["Two."]))
+    program = ("bash", "-c", 'umask 0; exec "$@"', "bash", sys.executable, "-m", "streaming_chat")
+    environment = {"XDG_STATE_HOME": str(world.folder / "not" / "there"), "XDG_CACHE_HOME": str(world.folder / "cache")}
+    for _ in range(2):
+        done = ask("hi", program=program, env=environment)
+        assert (done.returncode, done.stderr.count(b"notice")) == (0, 0), done.stderr
+    assert (world.folder / "not").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_relative_folder_in_a_working_folder_that_is_gone_is_no_failure(ask: Ask, server: Server) -> None:
+    server.play(answer(["All of it"]))
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    program = ("bash", "-c", script, "bash", sys.executable, "-m", "streaming_chat")
+    done = ask("hi", program=program, env={"XDG_STATE_HOME": "state"})
+    assert (done.returncode, done.stdout) == (0, b"All of it\n"), done.stderr
     assert b"unexpected" not in done.stderr

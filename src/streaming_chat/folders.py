@@ -23,8 +23,12 @@ def state_folder() -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder` and its parents; the folder itself is for the user alone. OSError when that cannot be."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    """Make `folder` and its parents, for the user alone as far as they are new. OSError when that cannot be.
+
+    Mode 0700 is what the XDG Base Directory Specification says; what a generous umask left would not be used next time.
+    """
+    if not folder.parent.exists():
+        make_private(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
@@ -53,8 +57,11 @@ def unsafe_place(folder: Path) -> tuple[Path, str] | None:
     It is the folder itself or one above it, where they could put another folder into its place. A folder that is not there
     yet is as safe as those above it. Every name of the way counts, and where links lead to.
     """
-    # `Path.resolve` fails where links go round; then nothing can be opened there either.
-    absolute, resolved = folder.absolute(), Path(os.path.realpath(folder))
+    try:
+        # Not `Path.resolve`, which fails where links go round.
+        absolute, resolved = folder.absolute(), Path(os.path.realpath(folder))
+    except OSError:
+        return None  # A name that begins at a working folder that has been deleted: nothing can be opened there.
     for place in dict.fromkeys((absolute, resolved, *absolute.parents, *resolved.parents)):
         with suppress(OSError):
             status = place.stat()

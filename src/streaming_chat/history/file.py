@@ -46,7 +46,7 @@ from streaming_chat.folders import make_private
 from streaming_chat.history.damage import Damaged, NotOurs, is_damage
 from streaming_chat.history.place import Identity, identity, locked_place
 from streaming_chat.history.schema_check import difference, is_new
-from streaming_chat.history.watch import Watch
+from streaming_chat.history.watch import Watch, is_interrupt
 
 #: Seconds to wait for another process that is writing. Transactions take milliseconds; only a hung one longer.
 BUSY_TIMEOUT = 5.0
@@ -314,12 +314,22 @@ def shrink(connection: sqlite3.Connection) -> tuple[bool, bool]:
     `secure_delete` has written zeros over it, but into the -wal, whose older parts hold the text itself. Neither is done
     where another process reads or writes for longer than `BUSY_TIMEOUT`; VACUUM also takes room for a copy.
     """
-    is_gone = is_small = False
-    with suppress(sqlite3.OperationalError):  # a full disk: the turns are deleted all the same
-        is_small = _done(connection, "VACUUM")
-    with suppress(sqlite3.OperationalError):
-        is_gone = _done(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+    try:
+        is_small = _is_done(connection, "VACUUM")
+    finally:
+        # After a Ctrl-C too: what was deleted is to be gone.
+        is_gone = _is_done(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
     return is_gone, is_small
+
+
+def _is_done(connection: sqlite3.Connection, statement: str) -> bool:
+    """`_done`; False on a full disk too, as the turns are deleted all the same."""
+    try:
+        return _done(connection, statement)
+    except sqlite3.OperationalError as error:
+        if is_interrupt(error):
+            raise
+        return False
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def difference(connection: sqlite3.Connection, statements: Iterable[str]) -> str
 
 
 def is_new(connection: sqlite3.Connection) -> bool:
-    """Whether nobody has kept anything in the file: it has no tables, or empty ones."""
+    """Whether nothing is kept in the file: it has no tables, or empty ones."""
     return all(
         _is_key(kind, name, sql)
         or (kind == "table" and is_stored and connection.execute(_SELECT_ANY.format(_quoted(name))).fetchone() is None)

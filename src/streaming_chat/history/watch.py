@@ -14,8 +14,13 @@ from typing import Final
 
 #: Steps of SQLite's machine between two calls: about a millisecond. A thousand would cost a third of its time.
 _STEPS: Final = 20_000
-#: sqlite.org/rescode.html: SQLITE_INTERRUPT.
+#: What SQLite says for SQLITE_INTERRUPT; Python 3.10 gives no codes.
 _INTERRUPTED: Final = "interrupted"
+
+
+def is_interrupt(error: sqlite3.OperationalError) -> bool:
+    """Whether a signal made SQLite stop."""
+    return str(error) == _INTERRUPTED
 
 
 class Watch:
@@ -51,6 +56,6 @@ class Watch:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if str(error) != _INTERRUPTED:
+            if not is_interrupt(error):
                 raise
             raise (self._raised.pop() if self._raised else KeyboardInterrupt()) from None

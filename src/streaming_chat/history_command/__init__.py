@@ -158,7 +158,7 @@ class _Command:
 
         turns = self._history.figures(selection_of(self._options))
         lines = stats(turns, self._options, self._prices, columns=self._columns(), color=self._color)
-        if not turns:
+        if not turns and self._has_none():
             sys.stderr.write(f"{self._nothing()}\n")
         if self._options.html is not None:
             sys.stderr.write(sanitize(f"the page is in {one_line(str(self._options.html))}") + "\n")
@@ -181,6 +181,10 @@ class _Command:
         """Where it is kept."""
         return [json.dumps({"path": str(self._history.path)}) if self._options.json else str(self._history.path)]
 
+    def _has_none(self) -> bool:
+        """Whether there are no such turns, not even damaged ones that were skipped."""
+        return not self._history.numbers(selection_of(self._options))
+
     def _nothing(self) -> str:
         return "the history is empty" if selection_of(self._options) == Selection() else "no such turns"
 
@@ -193,7 +197,7 @@ class _Command:
         return [f"{counted(deleted, 'turn', 'turns')} deleted"]
 
     def _shown(self, turns: list[TurnSummary], nothing: str) -> list[str]:
-        if not turns:
+        if not turns and self._has_none():
             # Not an entry of the list, so not where the list goes.
             sys.stderr.write(f"{nothing}\n")
         if self._options.json:
