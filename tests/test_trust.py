@@ -461,9 +461,9 @@ def test_a_named_pipe_that_does_not_deliver_is_told(tmp_path: Path, writer: str)
 @pytest.mark.parametrize(
     ("mode", "owner", "reason"),
     [
-        (0o777, "own", "others may write its folder (chmod go-w fixes that)"),
-        (0o755, "another", "its folder belongs to another user"),
-        (0o1777, "another", "its folder belongs to another user"),
+        (0o777, "own", "its folder is not safe: others may write it (chmod go-w fixes that)"),
+        (0o755, "another", "its folder is not safe: it belongs to another user"),
+        (0o1777, "another", "its folder is not safe: it belongs to another user"),
         (0o1777, "own", None),
         (0o755, "own", None),
         (0o311, "own", None),

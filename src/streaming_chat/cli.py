@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from streaming_chat.adaptations import Adaptations
 from streaming_chat.config_command import config_json, config_lines, shown
 from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, OutputClosed, UsageError
 from streaming_chat.core.sanitize import sanitize, sanitize_json
-from streaming_chat.folders import config_folder, state_folder
+from streaming_chat.folders import config_folder, state_folder, unsafe_place
 from streaming_chat.notices import Notices
 from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load
 from streaming_chat.signals import end_on_termination, heeded_in_time, status_of_signal
@@ -162,6 +163,8 @@ class _Program:
         if command == "history":
             from streaming_chat.history_command import history_command
 
+            if not {"-h", "--help"} & set(self._command_arguments):
+                self._require_safe_state()
             as_json = ["--json"] if self._settings.json else []
             return history_command(
                 [*self._command_arguments, *as_json],
@@ -172,6 +175,7 @@ class _Program:
                 play=self._play,
                 prices=self._settings.prices,
                 notice=self._notices.notice,
+                tell=self._notices.line,
             )
         handlers: dict[str, Callable[[], int]] = {"models": self._models, "config": self._config}
         if command not in handlers:
@@ -256,7 +260,7 @@ class _Program:
         try:
             run_chat(
                 Chat(session, self._files(log_path), []),
-                state_folder=None if self._settings.no_history else state_folder(),
+                state_folder=None if self._settings.no_history else self._state,
                 color=self._color,
             )
         finally:
@@ -314,7 +318,7 @@ class _Program:
                 notice=self._notices.notice,
             )
         history = None
-        if not settings.no_history:
+        if not settings.no_history and self._state is not None:
             history = History(self._history_path, self._notices.notice, secret=settings.api_key)
         return Session(
             settings,
@@ -358,6 +362,7 @@ class _Program:
         settings = self._settings
         if settings.resume is None and not settings.continue_last:
             return None
+        self._require_safe_state()
         with closing(History(self._history_path, self._notices.notice)) as history:
             number = settings.resume
             turn = history.latest() if number is None else history.turn(number)
@@ -386,7 +391,7 @@ class _Program:
             model_file=settings.local_model,
             threads=settings.local_threads,
             timeout=settings.timeout,
-            state_folder=state_folder(),
+            state_folder=self._state,
         )
         provider.start()
         return provider, provider.endpoint, settings.changed("model", provider.model, "the embedded model")
@@ -446,11 +451,31 @@ class _Program:
         )
 
     def _adaptations(self, endpoint: str) -> Adaptations:
-        return Adaptations(None if self._settings.no_history else state_folder() / "adaptations.json", endpoint)
+        state = None if self._settings.no_history else self._state
+        return Adaptations(state and state / "adaptations.json", endpoint)
 
     @property
     def _color(self) -> bool:
         return color_wanted(os.environ, no_color=self._settings.no_color)
+
+    @cached_property
+    def _state(self) -> Path | None:
+        """The state folder; None where others may put something into it, which is told once."""
+        folder = state_folder()
+        found = unsafe_place(folder)
+        if found is None:
+            return folder
+        self._notices.notice(f"the state folder is not used, and no history is kept: {_unsafe(folder, *found)}")
+        return None
+
+    def _require_safe_state(self) -> None:
+        """UsageError where the history may be another one's."""
+        folder = state_folder()
+        if found := unsafe_place(folder):
+            raise UsageError(
+                f"the history is not read: {_unsafe(folder, *found)}",
+                f"chmod go-w {found[0]}, if it is yours; or XDG_STATE_HOME names another folder",
+            )
 
     @property
     def _history_path(self) -> Path:
@@ -460,7 +485,7 @@ class _Program:
         return {
             "config file": self._config_file,
             ".env": self._settings.dotenv_file,
-            "history": None if self._settings.no_history else self._history_path,
+            "history": None if self._settings.no_history or self._state is None else self._history_path,
             "log": log,
         }
 
@@ -479,6 +504,10 @@ def _notices(*, no_color: bool, quiet: bool) -> Notices:
         Output.of("stderr", color=color_wanted(os.environ, no_color=no_color or bool(os.environ.get("NO_COLOR")))),
         quiet=quiet,
     )
+
+
+def _unsafe(folder: Path, place: Path, reason: str) -> str:
+    return f"{folder}: {reason}" if place == folder else f"{folder} lies in {place}: {reason}"
 
 
 def _working_folder() -> Path:

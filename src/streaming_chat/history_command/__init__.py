@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -22,10 +23,11 @@ from streaming_chat.history import MARKS, FoundTurn, History, Selection, StoredT
 from streaming_chat.history_command.arguments import parse, selection_of
 from streaming_chat.history_command.lines import one_line
 from streaming_chat.history_command.listing import found_lines, table
-from streaming_chat.history_command.new_file import replace_file
+from streaming_chat.history_command.new_file import write_file
 from streaming_chat.history_command.page import page
+from streaming_chat.history_command.progress import Progress
 from streaming_chat.notices import counted
-from streaming_chat.transcripts import FORMATS, written
+from streaming_chat.transcripts import FORMAT_OF_ENDING, FORMATS, written
 from streaming_chat.transcripts.turns_json import as_object
 
 
@@ -46,16 +48,18 @@ def history_command(
     play: Callable[[StoredTurn, argparse.Namespace], int] | None = None,
     prices: Prices = NO_PRICES,
     notice: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
     `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again; `prices` say what
-    one cost; `notice` is told when the file was damaged. Raises ChatError when the arguments are wrong, when there is no
-    such turn, when the history cannot be read, and when a file cannot be written. `--help` leaves by SystemExit(0).
+    one cost; `notice` is told what was damaged, `tell` how far long work is. Raises ChatError when the arguments are wrong,
+    when there is no such turn, when the history cannot be read, and when a file cannot be written. `--help` leaves by
+    SystemExit(0).
     """
     options = parse(arguments)
     with closing(History(path, notice)) as history:
-        command = _Command(history, options, prices, terminal=terminal, color=color)
+        command = _Command(history, options, prices, tell, terminal=terminal, color=color)
         if options.action == "replay" and play is not None:
             return play(command.turn(), options)
         lines: list[str] = getattr(command, f"do_{options.action}")()
@@ -67,11 +71,19 @@ class _Command:
     """One call; a method for each action, which returns lines."""
 
     def __init__(
-        self, history: History, options: argparse.Namespace, prices: Prices, *, terminal: bool, color: bool
+        self,
+        history: History,
+        options: argparse.Namespace,
+        prices: Prices,
+        tell: Callable[[str], None],
+        *,
+        terminal: bool,
+        color: bool,
     ) -> None:
         self._history = history
         self._options = options
         self._prices = prices
+        self._tell = tell
         self._terminal = terminal
         self._color = color
 
@@ -116,23 +128,23 @@ class _Command:
                 "which turns are to be exported?",
                 "give their numbers, or say with --session, --since … which; --all for all",
             )
+        path: Path | None = options.output
+        format = options.format or _format_of(path)  # noqa: A001 # the word of the option
         turns = self._whole(selection)
         if not turns:
             sys.stderr.write(f"{self._nothing()}\n")
             return []
-        path: Path | None = options.output
-        ending = path.suffix[1:].lower() if path else ""
-        format = options.format or (ending if ending in FORMATS else FORMATS[0])  # noqa: A001 # the word of the option
         document = written(turns, format)
         if path is None or str(path) == "-":
             return [(sanitize_json(document) if self._terminal and format == "json" else document).removesuffix("\n")]
-        replace_file(path, document)
+        write_file(path, document, force=options.force)
         return []
 
     def do_import(self) -> list[str]:
         """Take in turns from files."""
-        turns = [turn for path in self._options.files for turn in _turns_in(path)]
-        numbers = self._history.add(turns)
+        progress = Progress(self._tell)
+        turns = [turn for path in self._options.files for turn in _turns_in(path, partial(progress, f"reading {path}"))]
+        numbers = self._history.add(turns, lambda done: progress("importing", done, len(turns)))
         new = [number for number in numbers if number is not None]
         if self._options.json:
             return [json.dumps({"imported": len(new), "present": len(numbers) - len(new), "numbers": new})]
@@ -146,7 +158,7 @@ class _Command:
 
         turns = self._history.figures(selection_of(self._options))
         lines = stats(turns, self._options, self._prices, columns=self._columns(), color=self._color)
-        if not turns:
+        if not turns and self._has_none():
             sys.stderr.write(f"{self._nothing()}\n")
         if self._options.html is not None:
             sys.stderr.write(sanitize(f"the page is in {one_line(str(self._options.html))}") + "\n")
@@ -169,6 +181,10 @@ class _Command:
         """Where it is kept."""
         return [json.dumps({"path": str(self._history.path)}) if self._options.json else str(self._history.path)]
 
+    def _has_none(self) -> bool:
+        """Whether there are no such turns, not even damaged ones that were skipped."""
+        return not self._history.numbers(selection_of(self._options))
+
     def _nothing(self) -> str:
         return "the history is empty" if selection_of(self._options) == Selection() else "no such turns"
 
@@ -181,7 +197,7 @@ class _Command:
         return [f"{counted(deleted, 'turn', 'turns')} deleted"]
 
     def _shown(self, turns: list[TurnSummary], nothing: str) -> list[str]:
-        if not turns:
+        if not turns and self._has_none():
             # Not an entry of the list, so not where the list goes.
             sys.stderr.write(f"{nothing}\n")
         if self._options.json:
@@ -194,8 +210,9 @@ class _Command:
         """The turns that are meant, whole; UsageError when one that was named is not there."""
         self.require(selection.numbers or ())
         numbers = self._history.numbers(selection)
-        found = [self._history.turn(number) for number in numbers]
-        return [turn for turn in found if turn is not None]
+        turns = self._history.whole(numbers)
+        # Where none of them can be read, the first one says why.
+        return turns if turns or not numbers else [turn for turn in [self._history.turn(numbers[0])] if turn is not None]
 
     def _as_json(self, turn: TurnSummary) -> str:
         fields = as_object(turn)
@@ -209,12 +226,24 @@ class _Command:
         return sanitize_json(line) if self._terminal else line
 
 
-def _turns_in(path: Path) -> list[StoredTurn]:
+def _format_of(path: Path | None) -> str:
+    """The format for a file of this name; Markdown where the name says none. UsageError for an ending that is of none."""
+    ending = path.suffix[1:] if path else ""
+    format = FORMAT_OF_ENDING.get(ending.lower()) if ending else FORMATS[0]  # noqa: A001 # the word of the option
+    if format is None:
+        raise UsageError(
+            f"no format is known by the ending .{ending}",
+            f"--format says which one is meant: {', '.join(FORMATS)}; files of these endings need none",
+        )
+    return format
+
+
+def _turns_in(path: Path, progress: Callable[[int, int], None]) -> list[StoredTurn]:
     from streaming_chat.transcripts.turns_json import turns_of
 
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        return turns_of(content.decode("utf-8-sig"))
+        return turns_of(content.decode("utf-8-sig"), progress)
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}", "give a file that was exported, or -") from None
     except UnicodeDecodeError:

@@ -72,13 +72,13 @@ _FILE_FAULT = re.compile(r"gguf_|llama_model_load")
 class LocalProvider:
     """A model on this machine. `threads` None: what suits the machine. `timeout` is in seconds, for loading as well.
 
-    `state_folder` is where it is remembered that the weights were checked. Usable from several threads; answers come
-    one after the other.
+    `state_folder` is where it is remembered that the weights were checked; None: nowhere. Usable from several threads;
+    answers come one after the other.
     """
 
     endpoint = "embedded model (llama.cpp, on this machine)"
 
-    def __init__(self, *, model_file: Path | None, threads: int | None, timeout: float, state_folder: Path) -> None:
+    def __init__(self, *, model_file: Path | None, threads: int | None, timeout: float, state_folder: Path | None) -> None:
         self.model = weights_.model_name(model_file)
         self._model_file = model_file
         self._threads = threads
@@ -160,7 +160,7 @@ class LocalChunks:
 class ServerProcess:
     """One run of local_server.py, from its start to its end. ServerError when not even a process can be had."""
 
-    def __init__(self, weights: Weights, threads: int | None, state_folder: Path) -> None:
+    def __init__(self, weights: Weights, threads: int | None, state_folder: Path | None) -> None:
         self.weights = weights
         self._state_folder = state_folder
         self._key = secrets.token_urlsafe(32)

@@ -65,16 +65,20 @@ def find_weights(model_file: Path | None) -> Weights:
     return _weights(Path(package.submodule_search_locations[0], _FILE), _SHA256, reinstall_hint())
 
 
-def is_checked(weights: Weights, state_folder: Path) -> bool:
-    """Whether this very file was checked before. Any doubt is a no."""
+def is_checked(weights: Weights, state_folder: Path | None) -> bool:
+    """Whether this very file was checked before. Any doubt is a no; without a folder nothing is remembered."""
+    if state_folder is None:
+        return False
     try:
         return bool(json.loads((state_folder / _MEMORY_FILE).read_bytes()) == _entry(weights))
     except (OSError, ValueError):
         return False
 
 
-def remember_checked(weights: Weights, state_folder: Path) -> None:
+def remember_checked(weights: Weights, state_folder: Path | None) -> None:
     """Remember that `weights` were checked. Where that cannot be written, they are checked again next time."""
+    if state_folder is None:
+        return
     target = state_folder / _MEMORY_FILE
     unfinished = target.with_name(f"{_MEMORY_FILE}.{os.getpid()}")
     with contextlib.suppress(OSError):
