@@ -296,6 +296,22 @@ def test_a_list_that_others_may_write_or_that_is_damaged_trusts_nothing(
     assert not server.chats
 
 
+def test_a_state_folder_that_others_may_write_trusts_nothing(
+    world: World, server: Server, there: Callable[..., None]
+) -> None:
+    there("OPENAI_BASE_URL={url}\n")
+    assert world.run("config", "trust").returncode == 0
+    for place in (world.state, world.state.parent):
+        mode = place.stat().st_mode & 0o777
+        place.chmod(0o777)
+        assert world.run("hi", env=USERS).returncode == 3
+        done = world.run("config", "trust")
+        assert done.returncode == 2
+        assert str(place) in done.stderr.decode()
+        place.chmod(mode)
+    assert world.run("-q", "hi").returncode == 0
+
+
 @pytest.mark.parametrize(
     "line",
     [
