@@ -166,7 +166,7 @@ _DELTA = st.one_of(
 
 
 @given(deltas=st.lists(_DELTA, max_size=12), gaps=st.lists(st.integers(0, 3_000_000), min_size=13, max_size=13))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30, deadline=None)
 def test_what_happened_happens_again(tmp_path: Path, deltas: list[Event], gaps: list[int]) -> None:
     path = tmp_path / "history.db"
     path.unlink(missing_ok=True)
