@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from screen import Screen
 from server import Server
@@ -18,6 +19,11 @@ from server import Server
 ROOT = Path(__file__).resolve().parents[1]
 #: No six of its characters stand in a path or a word: tests look for pieces of it where paths are shown.
 KEY = "sk-Zk7QxW3vTnR9pLhJ2cdef"
+
+
+# How long an example takes is the machine's affair.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.hookimpl(optionalhook=True)
