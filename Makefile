@@ -6,7 +6,6 @@ PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: chat test check bench demo install clean FORCE
 .DEFAULT_GOAL := chat
@@ -15,8 +14,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 chat: .venv/.installed
 	@$(BIN)/python projects/02-streaming-chat/streaming_chat.py $(ARGS)
 
+# Beside one another, as most tests wait for a process most of the time: tests/conftest.py says how many at once.
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
 # What CI runs: the gates of the code, then `test`.
 check: .venv/.installed-dev
@@ -52,8 +52,7 @@ ifneq ($(shell cat .venv/.installed 2>/dev/null),$(CURDIR))
 .venv/.installed: FORCE
 endif
 .venv/.installed: requirements.lock requirements-model.lock requirements-build.lock pyproject.toml
-	@sh .ci/set-up '$(PYTHON)' requirements.lock
+	@sh .ci/set-up '$(PYTHON)'
 
 .venv/.installed-dev: .venv/.installed requirements-dev.lock
-	@$(PIP) --require-hashes -r requirements-dev.lock
-	@touch $@
+	@sh .ci/set-up '$(PYTHON)' dev

@@ -38,7 +38,7 @@ class Collector:
                 collector.raw.append(bytes(self.headers) + body)
                 collector.headers.append({name.lower(): value for name, value in self.headers.items()})
                 if hangs:
-                    collector._leave.wait(30)
+                    collector._leave.wait(120)
                 collector.requests.append(_KINDS[self.path].FromString(body))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")

@@ -46,6 +46,6 @@ def run(script: str, *arguments: object, wrapper: tuple[str, ...] = ()) -> subpr
 
 def output_of(process: subprocess.Popen[str]) -> list[str]:
     """The lines that it said, once it has ended well."""
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
     return out.splitlines()

@@ -435,7 +435,7 @@ class Screen:
 
     # Waiting ----------------------------------------------------------------------------------------------------------
 
-    def wait_until(self, condition: Callable[[], T], timeout: float = 10.0, what: str = "it") -> T:
+    def wait_until(self, condition: Callable[[], T], timeout: float = 60.0, what: str = "it") -> T:
         """Wait until a condition is true, and return what it returned; it is tried after every read.
 
         Fails at once when the program has ended and all it wrote has been drawn.
@@ -452,7 +452,7 @@ class Screen:
                 self._changed.wait(left)
 
     def wait_for(
-        self, wanted: str | re.Pattern[str], timeout: float = 10.0, after: re.Match[str] | int | None = None
+        self, wanted: str | re.Pattern[str], timeout: float = 60.0, after: re.Match[str] | int | None = None
     ) -> re.Match[str]:
         """Wait until `text` contains a text or a pattern, and return the match.
 
@@ -466,7 +466,7 @@ class Screen:
         assert found is not None
         return found
 
-    def wait_for_exit(self, timeout: float = 10.0) -> int:
+    def wait_for_exit(self, timeout: float = 60.0) -> int:
         """Wait until the program has ended and its output is drawn, and return its exit status.
 
         A program ended by signal n has the status -n (a shell would show 128 + n); one that catches Ctrl-C and ends by

@@ -562,17 +562,17 @@ class Server:
             self._scripts = list(scripts)
             self._default = scripts[-1]
 
-    def wait_until(self, condition: Callable[[], object], timeout: float = 10.0, what: str = "it") -> None:
+    def wait_until(self, condition: Callable[[], object], timeout: float = 60.0, what: str = "it") -> None:
         """Wait until a condition on the records holds."""
         with self._changed:
             assert self._changed.wait_for(condition, timeout), f"waited {timeout} s for {what} in vain: {self._exchanges}"
 
-    def wait_for_requests(self, count: int, timeout: float = 10.0) -> list[Request]:
+    def wait_for_requests(self, count: int, timeout: float = 60.0) -> list[Request]:
         """Wait until so many requests have been read, and return them all."""
         self.wait_until(lambda: len(self._exchanges) >= count, timeout, f"{count} requests")
         return self.requests
 
-    def wait_for_close(self, exchange: Exchange, timeout: float = 10.0) -> float:
+    def wait_for_close(self, exchange: Exchange, timeout: float = 60.0) -> float:
         """Wait until the client has left an exchange's connection, and return when that was noticed."""
         connection = exchange.connection
         self.wait_until(lambda: connection.closed_by_client_at is not None, timeout, "the client to leave")

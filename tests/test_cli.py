@@ -252,8 +252,8 @@ def test_a_killed_program_has_kept_the_turn_and_its_text_up_to_a_second_before(w
         while not seen or seen[-1][0] - seen[0][0] < 2.0:
             received += running.stdout.read1()
             seen.append((time.monotonic(), len(received)))
-        running.kill()
         killed = time.monotonic()
+        running.kill()
         received += running.stdout.read()
         running.stderr.read()
     a_second_before = max(length for at, length in seen if at < killed - 1.0)
@@ -292,7 +292,7 @@ def test_ctrl_c_during_start_up_is_a_status_and_no_traceback(world):
         "main()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, env=world.environment, check=False, timeout=30
+        [sys.executable, "-c", script], capture_output=True, env=world.environment, check=False, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
@@ -334,7 +334,7 @@ def test_commands_end_quietly_when_nobody_reads(ask, world, server, arguments):
     script = 'trap "" PIPE; "$@" | true; echo "${PIPESTATUS[0]}"'
     program = ["bash", "-c", script, "bash", sys.executable, "-m", "streaming_chat", *arguments]
     env = {**world.environment, "OPENAI_BASE_URL": server.base_url}
-    done = subprocess.run(program, capture_output=True, env=env, cwd=world.folder, check=False, timeout=30)
+    done = subprocess.run(program, capture_output=True, env=env, cwd=world.folder, check=False, timeout=60)
     assert done.stderr == b""
     assert done.stdout.split()[-1] in (b"141", b"0")  # 0 where `true` was slower than the few bytes
 
@@ -343,7 +343,7 @@ def test_a_deleted_working_folder_is_no_obstacle(world, server):
     script = 'mkdir gone && cd gone && rmdir ../gone && "$@"'
     program = ["bash", "-c", script, "bash", sys.executable, "-m", "streaming_chat", "hi", "--quiet"]
     env = {**world.environment, "OPENAI_BASE_URL": server.base_url}
-    done = subprocess.run(program, capture_output=True, env=env, cwd=world.folder, check=False, timeout=30)
+    done = subprocess.run(program, capture_output=True, env=env, cwd=world.folder, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (0, b"Hello, world!\n"), done.stderr
 
 

@@ -53,7 +53,7 @@ def test_help_lists_every_command(chat):
 
 def test_config_shows_values_origins_and_never_the_key(world, chat):
     world.configure('max_tokens = 99\nsystem = "From the file"\n')
-    screen = chat("--temperature", "0.5", env={"STREAMING_CHAT_TOP_P": "0.25"}, columns=200, lines=50)
+    screen = chat("--temperature", "0.5", env={"STREAMING_CHAT_TOP_P": "0.25"}, columns=500, lines=50)
     say(screen, "/set retries 7")
     shown = say(screen, "/config")
     for wanted in (
@@ -246,7 +246,7 @@ def test_edit_sends_what_the_editor_saved(chat, server, editor):
 
 def test_an_editor_that_fails_or_saves_nothing_sends_nothing(world, chat, server, editor):
     script = editor('test -e fail && exit 3; : > "$1"')
-    screen = chat(env={"EDITOR": "not used", "VISUAL": script}, columns=200)
+    screen = chat(env={"EDITOR": "not used", "VISUAL": script}, columns=500)
     assert "notice: nothing written, nothing sent" in say(screen, "/edit text")
     (world.folder / "fail").touch()
     assert re.match(r"error: the editor .* ended with status 3; nothing is sent\nhint: ", say(screen, "/edit text"))

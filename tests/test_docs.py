@@ -207,7 +207,8 @@ def parse(given: list[str]) -> None:
     parsed = vars(cli.build_parser().parse_intermixed_args(given[:separator]))
     words = parsed.pop("prompt")
     assert command in (None, "history", "models", "config"), f"{command} does not exist yet"
-    assert command is None or not words, f"{command} takes no {words}"
+    is_trust = command == "config" and words[:1] in (["trust"], ["untrust"]) and len(words) <= 2
+    assert command is None or is_trust or not words, f"{command} takes no {words}"
     for name, value in parsed.items():
         settings.parse(
             name,

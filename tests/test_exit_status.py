@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
@@ -256,16 +257,19 @@ def test_a_certificate_that_nobody_vouches_for(ask: Ask) -> None:
 def test_https_to_a_server_that_speaks_http(ask: Ask) -> None:
     # tests/server.py waits for the end of a head, which a TLS handshake does not have.
     def reply() -> None:
-        with listener.accept()[0] as client:
-            client.recv(1 << 16)
-            client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        # As often as it is asked: the connection that is opened ahead fails, and some time later it is tried again.
+        with contextlib.suppress(OSError):
+            while True:
+                with listener.accept()[0] as client:
+                    client.recv(1 << 16)
+                    client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(20)
         host = f"127.0.0.1:{listener.getsockname()[1]}"
         replying = threading.Thread(target=reply)
         replying.start()
         done = ask("hi", env={"OPENAI_BASE_URL": f"https://{host}/v1"})
+        listener.shutdown(socket.SHUT_RDWR)
         replying.join()
     expect(done, 5, f"no secure connection to {host}: ", "plain http://")
 
@@ -375,7 +379,7 @@ def test_a_redirect_is_not_followed(ask: Ask, server: Server) -> None:
 )
 def test_silence_ends_a_request_after_the_timeout(ask: Ask, server: Server, script: Script, text: str) -> None:
     server.play(script)
-    expect(ask("--timeout", "0.5", "hi"), 6, r"sent nothing for 0\.5 s", "--timeout", text)
+    expect(ask("--timeout", "1", "hi"), 6, r"sent nothing for 1 s", "--timeout", text)
     assert len(server.chats) == 1
 
 
@@ -489,12 +493,6 @@ def test_a_bad_configuration_file_is_told_with_its_line(world: World, toml: byte
     expect(world.run("hi"), 2, error, hint)
 
 
-def test_an_environment_that_cannot_be_sent_is_a_setting_and_not_a_broken_connection(ask: Ask, server: Server) -> None:
-    done = ask("hi", env={"OPENAI_ORG_ID": "org-1\n"})
-    expect(done, 2, "the request cannot be sent", "OPENAI_ORG_ID")
-    assert server.chats == []
-
-
 # 130, 143, 141, 1: ended from outside ---------------------------------------------------------------------------------
 
 
@@ -524,7 +522,7 @@ def test_a_signal_keeps_the_text_and_closes_the_connection(
         server.wait_for_requests(1)
         shown = program.stdout.read(len(text))
         program.send_signal(number)
-        rest, stderr = program.communicate(timeout=10)
+        rest, stderr = program.communicate(timeout=60)
     done = Done(program.args, program.returncode, shown + rest, stderr)
     expect(done, status, "^interrupted", "ask again", text.decode() + "\n" if text else "")
     server.wait_for_close(server.exchanges[0])

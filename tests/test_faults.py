@@ -108,7 +108,7 @@ def test_a_signal_in_mid_answer_keeps_the_turn_as_interrupted(
         assert program.stdout.read(10) == b"Half of it"
         for number in numbers:
             program.send_signal(number)
-        after, stderr = program.communicate(timeout=20)
+        after, stderr = program.communicate(timeout=60)
     assert (program.returncode, after) == (status, b"\n")
     assert any("interrupted" in line for line in told(stderr))
     earlier, turn = turns(world)
@@ -123,7 +123,7 @@ def test_a_killed_program_leaves_a_history_that_opens(world: World, server: Serv
         assert program.stdout is not None
         assert program.stdout.read(10) == b"Half of it"
         program.kill()
-        program.communicate(timeout=20)
+        program.communicate(timeout=60)
     assert program.returncode == -signal.SIGKILL
     earlier, turn = turns(world)
     assert (earlier.text, earlier.outcome) == ("kept", Outcome.COMPLETE)
@@ -188,7 +188,7 @@ def test_a_signal_right_before_a_wait_for_data_is_heeded_all_the_same(
         # Until it waits. If it does not yet, the signal is heeded the sooner.
         threading.Event().wait(0.2)
         os.close(ours)
-        program.communicate(timeout=20)
+        program.communicate(timeout=60)
     assert program.returncode == 143
     (turn,) = turns(world)
     assert (turn.text, turn.outcome) == (shown.decode(), Outcome.INTERRUPTED)
@@ -210,7 +210,7 @@ def test_a_full_disk_costs_the_record_and_not_the_answer(world: World, server: S
     # The log of SQLite grows past the limit once there is much to save.
     server.play(answer(["Half ", *[BIG] * 20, "and all"]))
     with start(world, environment, sys.executable, "-c", _LIMITED.format(100_000)) as program:
-        stdout, stderr = program.communicate(timeout=20)
+        stdout, stderr = program.communicate(timeout=60)
     assert program.returncode == 0
     assert stdout.decode() == "Half " + BIG * 20 + "and all\n"
     (notice,) = told(stderr)
@@ -248,7 +248,7 @@ def test_a_disk_that_fills_up_in_mid_answer_costs_the_record_and_not_the_answer(
             while other.write(bytes(1024)):
                 pass
         full.set()
-        after, stderr = program.communicate(timeout=20)
+        after, stderr = program.communicate(timeout=60)
     assert (program.returncode, (shown + after).decode()) == (0, "Half " + BIG * 20 + "and all\n")
     (notice,) = told(stderr)
     assert notice.startswith("notice: the history does not keep this session from here on")
@@ -283,7 +283,7 @@ def test_a_read_only_state_folder_costs_the_record_and_not_the_answer(
         path.chmod(0o500 if path.is_dir() else 0o400)
     server.play(answer(["All ", "of it"]))
     with start(world, environment, *wrapper) as program:
-        stdout, stderr = program.communicate(timeout=20)
+        stdout, stderr = program.communicate(timeout=60)
     for path in (world.state, *world.state.iterdir()):
         path.chmod(0o700 if path.is_dir() else 0o600)
     assert (program.returncode, stdout) == (0, b"All of it\n"), stderr
@@ -306,7 +306,7 @@ def test_a_state_folder_that_becomes_read_only_in_mid_answer_does_no_harm(
         for path in (*files, world.state):
             path.chmod(0o500 if path.is_dir() else 0o400)
         go_on.set()
-        after, stderr = program.communicate(timeout=20)
+        after, stderr = program.communicate(timeout=60)
     world.state.chmod(0o700)
     for path in world.state.iterdir():
         path.chmod(0o600)
@@ -343,7 +343,7 @@ def test_of_two_signals_the_first_ends_it_and_the_turn_is_marked(
         for number in signals:
             program.send_signal(number)
             threading.Event().wait(pause)
-        program.communicate(timeout=10)
+        program.communicate(timeout=60)
     assert program.returncode in status
     (turn,) = turns(world)
     assert (turn.outcome, turn.text) == (Outcome.INTERRUPTED, "Hello")

@@ -279,7 +279,7 @@ def test_the_program_keeps_a_turn_whose_file_is_damaged_while_it_streams(world: 
         shown = program.stdout.read(5)
         damage_what_is_open(path)
         go_on.set()
-        after, stderr = program.communicate(timeout=20)
+        after, stderr = program.communicate(timeout=60)
     assert (program.returncode, shown + after) == (0, b"Half and all\n")
     assert stderr.count(b"the history was damaged") == 1
     assert texts(path) == [("hi", "Half and all")]

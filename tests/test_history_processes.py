@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -37,7 +38,7 @@ def keep(history, name):
 NURSERY = (
     TURN
     + """
-import os
+import json, os
 from streaming_chat.history import Selection, store
 
 store.SAVE_INTERVAL = 0.001
@@ -60,7 +61,7 @@ def find_damage(history, name):
     say(f"kept {name}")
 
 for line in sys.stdin:
-    job, path, name = line.split()
+    job, path, name = json.loads(line)
     child = os.fork()
     if child == 0:
         globals()[job](History(Path(path), lambda text: None), name)
@@ -94,7 +95,7 @@ def lines_until_killed(process: subprocess.Popen[str], job: str, path: Path, nam
     """What a process doing `job` says before it is killed, some `seconds` after it has begun."""
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(f"{job} {path} {name}\n")
+    process.stdin.write(json.dumps([job, str(path), name]) + "\n")
     process.stdin.flush()
     said: list[str] = []
     # Both say something, in any order.
@@ -299,10 +300,10 @@ def test_the_program_killed_at_any_point_of_its_answers_keeps_those_that_were_wh
             assert program.stdout is not None
             read = program.stdout.read(dice.choice((1, dice.randrange(1, len(whole)), len(whole) + 1)))
             if len(read) > len(whole):
-                assert program.wait(20) == 0
+                assert program.wait(60) == 0
                 kept.append(f"run {attempt}")
             program.kill()
-            program.communicate(timeout=20)
+            program.communicate(timeout=60)
         found = turns(world.state / "history.db")
         assert [prompt for prompt in found if prompt in kept] == kept
         assert set(found.values()) <= {whole}

@@ -19,6 +19,7 @@ BASE = {
         "cli",
         "config_command",
         "dotenv_file",
+        "trust",
         "folders",
         "notices",
         "price_list",

@@ -45,7 +45,7 @@ def interrupt(screen: Screen) -> None:
         raw = not screen.tty_attributes()[3] & termios.ICANON
         return raw and Path(f"/proc/{screen.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
-    deadline = time.perf_counter() + 10
+    deadline = time.perf_counter() + 60
     while not waits():
         assert time.perf_counter() < deadline, screen.drawing()
     screen.key("ctrl-c")

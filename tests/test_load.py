@@ -116,7 +116,7 @@ def plans() -> list[Plan]:
 def results(plans: list[Plan]) -> list[tuple[Turn, Witness]]:
     """What came of the plans, all of which were carried out at once."""
     refused: set[int] = set()
-    all_there = threading.Barrier(STREAMS, timeout=30)
+    all_there = threading.Barrier(STREAMS, timeout=60)
 
     def script(request: Request) -> list[Step]:
         mine = plans[int(request.json["messages"][0]["content"])]

@@ -212,7 +212,7 @@ def test_a_notice_says_when_an_answer_did_not_stop_by_itself(chat, server):
 
 
 def test_an_error_never_ends_the_chat(chat, server):
-    screen = chat("--retries", "0", "--timeout", "0.4", columns=120)
+    screen = chat("--retries", "0", "--timeout", "1.5", columns=120)
     failures = [
         (
             http_error(401, {"error": {"message": "Incorrect API key\x1b[2J\nprovided", "code": "invalid_api_key"}}),
@@ -221,8 +221,8 @@ def test_an_error_never_ends_the_chat(chat, server):
         (http_error(500, {"error": {"message": "The server had an error"}}), "The server had an error"),
         (http_error(404, {"error": {"message": "no such model"}}), "no such model"),
         ([Send(head(content_type="text/html")), Send(frame(b"<html>")), Send(LAST_FRAME)], "web page"),
-        ([Hang()], "0.4"),
-        (endless("stalled"), "0.4"),
+        ([Hang()], r"1\.5 s"),
+        (endless("stalled"), r"1\.5 s"),
     ]
     for script, words in failures:
         server.play(script)
@@ -270,7 +270,8 @@ def test_ctrl_c_ends_the_answer_alone_and_at_once(chat, server):
     server.play(endless("half an answer"))
     screen = chat()
     delays = []
-    for count in range(5):
+    # Until two were at once: other work may hold one up, and what waits for a timer is never at once.
+    for count in range(25):
         start = len(screen.text)
         screen.line("hi")
         screen.wait_for("half an answer", after=start)
@@ -283,7 +284,9 @@ def test_ctrl_c_ends_the_answer_alone_and_at_once(chat, server):
         assert re.search(rf"\nhalf an answer\nnotice: interrupted: .*\n{LATENCY}\n\nYou:\Z", screen.text[start:]), (
             screen.drawing()
         )
-    assert sorted(delays)[1] < 0.1, delays  # Not the worst: other work may hold it up.
+        if len([delay for delay in delays if delay < 0.1]) == 2:
+            break
+    assert sorted(delays)[1] < 0.1, delays
     server.play(answer(["a whole answer"]))
     assert "a whole answer" in ask(screen, "once more")
     screen.key("ctrl-d")
@@ -381,7 +384,7 @@ def test_ctrl_z_suspends_the_chat_and_gives_the_terminal_back(chat):
     screen.send("half")
     screen.wait_for("You: half")
     screen.key("ctrl-z")
-    deadline = time.perf_counter() + 10
+    deadline = time.perf_counter() + 60
     while Path(f"/proc/{screen.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
         assert time.perf_counter() < deadline, screen.drawing()
     # The local modes (echo, lines, signals). prompt_toolkit leaves IXON off here; a shell sets its own modes anyway.
@@ -401,7 +404,7 @@ def test_keys_pressed_while_an_answer_streams_wait_for_the_next_prompt(chat, ser
     typed = "second\rthird"
     screen.send(typed)
     # Only whole lines count here; the bytes behind the last Enter were sent with it.
-    deadline = time.perf_counter() + 10
+    deadline = time.perf_counter() + 60
     while struct.unpack("i", fcntl.ioctl(screen._inner, termios.FIONREAD, b"\0" * 4))[0] < len("second\r"):
         assert time.perf_counter() < deadline
         os.sched_yield()
@@ -590,7 +593,11 @@ def test_what_is_typed_at_the_prompt_that_is_there_before_the_editor_is_not_lost
     screen.key("ctrl-c")
     screen.line("first")
     screen.send("second")
-    time.sleep(0.2)
+    # All of it has been typed: what is not in a line yet does not count here.
+    deadline = time.perf_counter() + 60
+    while struct.unpack("i", fcntl.ioctl(screen._inner, termios.FIONREAD, b"\0" * 4))[0] < len("first\r"):
+        assert time.perf_counter() < deadline, screen.drawing()
+        os.sched_yield()
     assert "first" not in screen.text
     gate.touch()
     screen.wait_for("(Ctrl-C again")

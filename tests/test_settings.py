@@ -266,7 +266,7 @@ def test_a_dotenv_that_others_may_write_is_not_read(layers, mode, group, values)
     settings = layers()
     assert {"api_key": settings.api_key, "base_url": settings.base_url} == values
     assert settings.dotenv_file == (file if values is READ else None)
-    problem = f"{file} is not read: others may write it (chmod go-w mends that)"
+    problem = f"{file} is not read: others may write it (chmod go-w fixes that)"
     assert layers.notices == ([] if values is READ else [problem])
 
 
@@ -301,7 +301,7 @@ def test_config_shows_values_and_origins_but_only_the_end_of_the_key(world):
     assert rows["max_tokens"] == ["9", "--max-tokens"]
     assert rows["top_p"] == ["–", "built-in"]
     assert rows["api_key"] == ["…wxyz", f"OPENAI_API_KEY in {world.folder / '.env'}"]
-    assert "secret" not in done.stdout.decode()
+    assert "secret-value" not in done.stdout.decode()
 
 
 def test_config_is_json_too(world):
@@ -310,12 +310,12 @@ def test_config_is_json_too(world):
     assert set(OPTIONS) <= set(table)
     assert table["temperature"] == {"value": 0.5, "origin": "--temperature"}
     assert table["api_key"] == {"value": "…wxyz", "origin": "OPENAI_API_KEY in the environment"}
-    assert "secret" not in done.stdout.decode()
+    assert "secret-value" not in done.stdout.decode()
 
 
-def test_a_key_that_dotenv_puts_into_another_setting_is_not_shown_there(world):
+def test_a_key_that_stands_in_another_setting_by_mistake_is_not_shown_there(world):
     key = "sk-test-0123456789abcdef"
-    (world.folder / ".env").write_text(f"OPENAI_API_KEY={key}\nSTREAMING_CHAT_MODEL=${{OPENAI_API_KEY}}\n", encoding="utf-8")
+    (world.folder / ".env").write_text(f"OPENAI_API_KEY={key}\nSTREAMING_CHAT_MODEL={key}\n", encoding="utf-8")
     for arguments in (("config",), ("config", "--json")):
         done = world.run(*arguments)
         assert key.encode() not in done.stdout + done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import KEY, World
-from server import Close, Hang, Send, Server, Step, answer, chunk, frame, sse
+from server import Close, Gate, Hang, Send, Server, Step, answer, chunk, frame, sse
 
 #: More than all buffers on the way hold.
 PIECES = [f"{number:05d}" + "x" * 9994 + "\n" for number in range(1600)]
@@ -41,6 +42,25 @@ def thought(pieces: list[str]) -> list[Step]:
     return [head, *parts, *rest]
 
 
+def wait_until_all_is_read(server: Server, program: int) -> None:
+    """Wait until the program has read all that `server` has sent, and waits for something else."""
+    peer = f"0100007F:{server.port:04X}"
+
+    def is_done() -> bool:
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        # Of its end: what has not been read. Of the server's: what has not been confirmed.
+        waiting = [row[4] for row in rows if peer in (row[1], row[2]) and row[4] != "00000000:00000000"]
+        states = [
+            status.read_text().rpartition(")")[2].split()[0] for status in Path(f"/proc/{program}/task").glob("*/stat")
+        ]
+        return not waiting and set(states) <= {"S", "Z"}
+
+    deadline = time.monotonic() + 60
+    while not is_done():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 @pytest.mark.parametrize("kind", ["--json", "reasoning"])
 def test_the_server_does_not_wait_for_a_slow_output_of_another_kind(world: World, kind: str) -> None:
     reader, writer = os.openpty() if kind == "reasoning" else os.pipe()
@@ -61,7 +81,8 @@ def test_the_server_does_not_wait_for_a_slow_output(world: World, device: str) -
         program = started(world, server, writer)
         os.close(writer)
         server.wait_until(lambda: server.exchanges and server.exchanges[0].finished_at, timeout=60)
-        time.sleep(0.3)
+        wait_until_all_is_read(server, program.pid)
+        time.sleep(1)  # The reader stays away for longer than a request is on its way, which the total has in it.
         began = time.perf_counter()
         shown: list[bytes] = []
 
@@ -90,8 +111,7 @@ def test_what_was_waiting_is_gone_when_the_reader_is(world: World) -> None:
     with Server(answer(PIECES)) as server:
         program = started(world, server, writer)
         os.close(writer)
-        server.wait_until(lambda: server.exchanges, timeout=60)
-        time.sleep(0.2)
+        assert select.select([reader], [], [], 60)[0]
         os.close(reader)
         told = program.communicate(timeout=60)[1]
     assert program.returncode == 141
@@ -113,12 +133,11 @@ def test_ctrl_c_while_the_rest_of_an_answer_waits_is_told(world: World, end: lis
         program = started(world, server, writer)
         os.close(writer)
         server.wait_until(lambda: server.exchanges and server.exchanges[0].finished_at, timeout=60)
-        time.sleep(0.3)
+        wait_until_all_is_read(server, program.pid)
         program.send_signal(signal.SIGINT)
-        time.sleep(0.2)
+        told = program.communicate(timeout=60)[1]
         with os.fdopen(reader, "rb") as output:
             shown = output.read()
-        told = program.communicate(timeout=60)[1]
     assert program.returncode == 130
     assert b"interrupted: the text above is not the whole answer" in told
     assert len(shown) < sum(map(len, PIECES[:100]))
@@ -141,9 +160,9 @@ def test_a_reader_that_has_stopped_does_not_keep_the_program_from_ending(
         while len(server.exchanges[0].sent) < 100:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        time.sleep(0.3)
+        wait_until_all_is_read(server, program.pid)
         program.send_signal(number)
-        told = program.communicate(timeout=10)[1]
+        told = program.communicate(timeout=60)[1]
         os.close(reader)
     assert program.returncode == status
     assert b"the text above is not the whole answer" in told
@@ -151,15 +170,20 @@ def test_a_reader_that_has_stopped_does_not_keep_the_program_from_ending(
 
 
 def test_a_chat_whose_terminal_takes_nothing_ends_when_it_is_asked_to(world: World) -> None:
-    with Server(answer([f"w{number:04d} " for number in range(3000)])) as server:
+    stopped = threading.Event()
+    script = answer([f"w{number:04d} " for number in range(3000)])
+    script.insert(50, Gate(stopped))
+    with Server(script) as server:
         screen = world.screen("--base-url", server.base_url, "--no-history")
         screen.wait_for("You:")
         screen.line("hi")
         screen.wait_for("w0020")
         screen.stop_output()
-        time.sleep(0.5)
+        stopped.set()
+        server.wait_until(lambda: server.exchanges[0].finished_at)
+        wait_until_all_is_read(server, screen.pid)
         os.kill(screen.pid, signal.SIGTERM)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (status := Path(f"/proc/{screen.pid}/stat")).exists() and status.read_text().rpartition(")")[2].split()[
             0
         ] != "Z":

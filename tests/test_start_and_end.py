@@ -42,7 +42,7 @@ def interrupted(world: World, *python: str) -> tuple[int, str]:
         assert program.stdout is not None
         assert program.stdout.readline() == b"WAITING\n"
         program.send_signal(signal.SIGINT)
-        stderr = program.communicate(timeout=20)[1]
+        stderr = program.communicate(timeout=60)[1]
     return program.returncode, stderr.decode()
 
 

@@ -7,14 +7,13 @@ no failure.
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from streaming_chat.core.events import Adapted, Event
 from streaming_chat.core.reply import Turn
-from streaming_chat.folders import make_private
+from streaming_chat.folders import replace_private
 
 
 class Adaptations:
@@ -61,10 +60,5 @@ class Adaptations:
             return
         # Read again: another session may have learnt something about another endpoint meanwhile.
         content = self._read() | {self._endpoint: self._known}
-        temporary = self._path.with_suffix(f".{os.getpid()}")
         with suppress(OSError):
-            make_private(self._path.parent)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
-            temporary.replace(self._path)
+            replace_private(self._path, json.dumps(content, indent=1))

@@ -23,6 +23,7 @@ from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load
 from streaming_chat.signals import end_on_termination, heeded_in_time, status_of_signal
 from streaming_chat.spelling import nearest
 from streaming_chat.terminal import Output, color_wanted
+from streaming_chat.trust import Dotenv, TrustList
 from streaming_chat.values import file_path
 
 PROGRAM = "streaming-chat"
@@ -43,6 +44,7 @@ commands:
   {PROGRAM} history [ACTION]  list, search, show, replay and delete what was asked and answered
   {PROGRAM} models            the models of the endpoint
   {PROGRAM} config            every setting and where it came from
+  {PROGRAM} config trust      let the nearest .env decide where your key goes; config untrust ends that
   A prompt that begins with such a word goes behind `--`.
 
 settings come from flags, the environment, .env (the nearest one upward), config.toml, in this order.
@@ -131,14 +133,21 @@ class _Program:
                 argv, self._command_arguments = argv + self._command_arguments, []
         separator = argv.index("--") if "--" in argv else len(argv)
         parsed = vars(build_parser().parse_intermixed_args(argv[:separator]))
-        self._words = [_text(word) for word in (*parsed.pop("prompt"), *argv[separator + 1 :])]
+        self._arguments: list[str] = [*parsed.pop("prompt"), *argv[separator + 1 :]]
+        self._words = [_text(word) for word in self._arguments]
         flags = {name: "\0".join(value) if isinstance(value, list) else value for name, value in parsed.items()}
         flags = {name: value if OPTIONS[name].parse is file_path else _text(value) for name, value in flags.items()}
 
         self._notices = _notices(no_color="no_color" in flags, quiet="quiet" in flags)
         self._config_file = config_folder() / CONFIG_FILE_NAME
+        self._trusted = TrustList(state_folder())
         self._settings = load(
-            flags, os.environ, folder=_working_folder(), config_file=self._config_file, notice=self._notices.notice
+            flags,
+            os.environ,
+            folder=_working_folder(),
+            config_file=self._config_file,
+            notice=self._notices.notice,
+            trust_of=self._trusted.trust_of,
         )
         self._notices = _notices(no_color=self._settings.no_color, quiet=self._settings.quiet)
         self._output = Output.of("stdout", color=color_wanted(os.environ, no_color=self._settings.no_color))
@@ -174,6 +183,8 @@ class _Program:
                 f"`{PROGRAM} {command}` does not exist yet",
                 f"a prompt that begins with this word: {PROGRAM} -- {command} …",
             )
+        if command == "config" and self._words and self._words[0] in ("trust", "untrust"):
+            return self._trust()
         if self._words:
             raise UsageError(
                 f"`{PROGRAM} {command}` takes no {self._words[0]!r}",
@@ -196,8 +207,26 @@ class _Program:
             self._print("\n".join(config_lines(self._settings, files, adapted)), sanitize)
         return ExitStatus.COMPLETE
 
+    def _trust(self) -> int:
+        from streaming_chat.trust_command import trust_command
+
+        action, *files = self._arguments
+        if len(files) > 1:
+            raise UsageError(f"`{PROGRAM} config {action}` takes one file", "give them one after the other")
+        lines = trust_command(
+            action,
+            files[0] if files else None,
+            folder=_working_folder(),
+            trusted=self._trusted,
+            settings=self._settings,
+            notice=self._notices.notice,
+        )
+        for line in lines:
+            self._print(line, sanitize_json if self._settings.json else sanitize)
+        return ExitStatus.COMPLETE
+
     def _models(self) -> int:
-        provider, _, _ = self._connect()
+        provider, _, _ = self._connect(in_chat=False)
         try:
             names = provider.models()
         finally:
@@ -264,7 +293,7 @@ class _Program:
         from streaming_chat.session import Session
         from streaming_chat.session_log import SessionLog
 
-        provider, endpoint, settings = self._connect()
+        provider, endpoint, settings = self._connect(in_chat=in_chat)
         earlier = self._earlier()
         name = os.urandom(16).hex() if earlier is None else earlier.session
         model_is_fixed = endpoint != settings.base_url
@@ -342,10 +371,12 @@ class _Program:
             raise UsageError(f"there is {what} in the history to go on with", f"`{PROGRAM} history` lists the turns")
         return turn
 
-    def _connect(self) -> tuple[Any, str, Settings]:
+    def _connect(self, *, in_chat: bool) -> tuple[Any, str, Settings]:
         """The provider, how its endpoint is called, and the settings with the model that it serves."""
         settings = self._settings
         local = settings.local or settings.local_model is not None
+        if settings.dotenv is not None:
+            self._tell_of_dotenv(settings, settings.dotenv, local=local, in_chat=in_chat)
         if not local:
             if settings.api_key or urlsplit(settings.base_url).hostname != _OPENAI_HOST:
                 return self._openai(), settings.base_url, settings
@@ -375,6 +406,7 @@ class _Program:
             settings.timeout,
             key_variable=settings.api_key_env,
             ca=None if settings.ca is None else str(settings.ca),
+            is_users_address=settings.is_base_url_trusted,
         )
         if settings.api_key and provider.endpoint.is_exposed and not settings.insecure_http:
             raise UsageError(
@@ -382,6 +414,22 @@ class _Program:
                 "use https:// in --base-url; --insecure-http sends it all the same",
             )
         return provider
+
+    def _tell_of_dotenv(self, settings: Settings, dotenv: Dotenv, *, local: bool, in_chat: bool) -> None:
+        """Say what a `.env` decides and what in it is ignored. CredentialsError where the user's key would go astray."""
+        from streaming_chat.dotenv_lines import endpoint_line, ignored_line, withheld_error
+
+        # Also where the user wants quiet: the request is not the one that the file, or the user, asks for.
+        if line := ignored_line(dotenv):
+            self._notices.warning(line)
+        if local:
+            return
+        if settings.withheld_key is not None:
+            raise withheld_error(settings, dotenv)
+        if (line := endpoint_line(settings)) and not settings.is_base_url_trusted:
+            self._notices.warning(line)
+        elif line and not in_chat:  # There, the header says it.
+            self._notices.notice(line)
 
     def _allow_embedded_model(self) -> None:
         """Without a key: say that the embedded model answers, or CredentialsError where it must not or cannot."""

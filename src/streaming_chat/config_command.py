@@ -10,21 +10,25 @@ from typing import Any
 
 from streaming_chat.core.adaptation import ADAPTATIONS
 from streaming_chat.core.prices import Price, Prices
-from streaming_chat.core.secret import without_secret
+from streaming_chat.core.secret import masked, without_secret
 from streaming_chat.settings import OPTIONS, Settings
+from streaming_chat.trust import Dotenv
 
 
 def config_lines(settings: Settings, files: Mapping[str, Path | None], adapted: Sequence[str]) -> list[str]:
     """A line a setting: name, value, origin; then the files, by what they are for, and how the model was adapted to."""
     rows = [(name, shown(getattr(settings, name)), settings.origin(name)) for name in OPTIONS]
-    rows.append(("api_key", masked(settings.api_key), settings.origin("api_key") if settings.api_key else "not set"))
+    rows.append(("api_key", shown_key(settings), _origin_of_key(settings)))
     name_width = max(len(name) for name, _, _ in rows)
     value_width = min(40, max(len(value) for _, value, _ in rows))
     lines = [f"{name:<{name_width}}  {value:<{value_width}}  {origin}".rstrip() for name, value, origin in rows]
     lines.append("")
-    lines += [f"{name:<{name_width}}  {path or 'none'}" for name, path in files.items()]
+    for name, path in files.items():
+        lines.append(f"{name:<{name_width}}  {path or 'none'}")
+        if path is not None and settings.dotenv is not None and path == settings.dotenv.path:
+            lines.append(f"{'.env trust':<{name_width}}  {_trust_words(settings.dotenv)}")
     lines += [f"{'adapted':<{name_width}}  {ADAPTATIONS[name].says}" for name in adapted if name in ADAPTATIONS]
-    # A `.env` may put the key into another setting (`${OPENAI_API_KEY}`).
+    # A key may stand in another setting by mistake.
     return [without_secret(line, settings.api_key) for line in lines]
 
 
@@ -34,17 +38,32 @@ def config_json(settings: Settings, files: Mapping[str, Path | None], adapted: S
         name: {"value": _plain(getattr(settings, name)), "origin": settings.origin(name)} for name in OPTIONS
     }
     table["api_key"] = {
-        "value": masked(settings.api_key) if settings.api_key else None,
+        "value": shown_key(settings) or None,
         "origin": settings.origin("api_key") if settings.api_key else None,
     }
+    if settings.withheld_key is not None:
+        table["api_key"]["withheld"] = settings.withheld_key
     table["files"] = {name: str(path) if path else None for name, path in files.items()}
+    dotenv = settings.dotenv
+    table["dotenv"] = dotenv and {"path": str(dotenv.path), "trusted": dotenv.is_trusted, "ignored": list(dotenv.ignored)}
     table["adapted"] = list(adapted)
     return without_secret(json.dumps(table, indent=2, ensure_ascii=False), settings.api_key)
 
 
-def masked(key: str | None) -> str:
-    """A key as it may be shown: its last four characters."""
-    return f"…{key[-4:]}" if key else ""
+def shown_key(settings: Settings) -> str:
+    """The key as it may be shown; "" where there is none."""
+    return masked(settings.api_key) if settings.api_key else ""
+
+
+def _origin_of_key(settings: Settings) -> str:
+    if settings.withheld_key is not None:
+        return f"not sent: {settings.withheld_key} does not go to an address from a .env that is not trusted"
+    return settings.origin("api_key") if settings.api_key else "not set"
+
+
+def _trust_words(dotenv: Dotenv) -> str:
+    ignored = f"; ignored: {', '.join(dotenv.ignored)}" if dotenv.ignored else ""
+    return f"{dotenv.trust.value}{ignored}"
 
 
 def _plain(value: Any) -> Any:

@@ -44,6 +44,19 @@ def reason_others_may_write(status: os.stat_result) -> str | None:
     return _reason_of_mode(status)
 
 
+def reason_others_may_replace(status: os.stat_result, *, is_parent: bool = True) -> str | None:
+    """Why others could put something else into the place of what lies in this folder; None when they could not.
+
+    Root may own it. Further up than the parent the owner does not count: in a container root has other numbers.
+    """
+    if not hasattr(os, "getuid"):
+        return None
+    if is_parent and status.st_uid not in (0, os.getuid()):
+        return "it belongs to another user"
+    # In a folder such as /tmp, only the owner of a file may replace it.
+    return None if status.st_mode & stat.S_ISVTX else _reason_of_mode(status)
+
+
 def _reason_of_mode(status: os.stat_result) -> str | None:
     # The user's primary group may write: on many systems it has no other member, and the umask, 002, lets it.
     if status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()):
@@ -68,7 +81,7 @@ def unsafe_place(folder: Path) -> tuple[Path, str] | None:
             if place in (absolute, resolved):
                 reason = _reason_not_own(place, status)
             else:
-                reason = _reason_others_may_replace(status, place in (absolute.parent, resolved.parent))
+                reason = reason_others_may_replace(status, is_parent=place in (absolute.parent, resolved.parent))
             if reason is not None:
                 return place, reason
     return None
@@ -86,20 +99,6 @@ def _reason_not_own(folder: Path, status: os.stat_result) -> str | None:
     return None
 
 
-def _reason_others_may_replace(status: os.stat_result, is_parent: bool) -> str | None:
-    """Why others could move away what is in the folder of this `status`; None when they could not.
-
-    Root may own it. Further up than the parent the owner does not count: in a container root has other numbers.
-    """
-    if not hasattr(os, "getuid"):
-        return None
-    if status.st_mode & stat.S_ISVTX:
-        return None  # As in /tmp: each one's own stays where it is.
-    if status.st_uid == os.getuid() or not is_parent or status.st_uid == 0:
-        return _reason_of_mode(status)
-    return "it belongs to another user"
-
-
 def create_private(folder: Path, name: str, ending: str) -> tuple[Path, int]:
     """A new file for the user alone, and its descriptor; numbered, because two sessions may begin within one second."""
     number = 1
@@ -109,6 +108,20 @@ def create_private(folder: Path, name: str, ending: str) -> tuple[Path, int]:
             return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         except FileExistsError:
             number += 1
+
+
+def replace_private(path: Path, text: str) -> None:
+    """Put a file with `text`, for the user alone, into the place of `path`, in one step. OSError when that fails."""
+    temporary = path.with_suffix(f".{os.getpid()}")
+    make_private(path.parent)
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def _folder(of_platformdirs: str, variable: str, below_home: str) -> Path:

@@ -237,6 +237,8 @@ def _model_names(chat: Chat) -> list[str]:
 def header(settings: Settings, endpoint: str) -> list[str]:
     """What the chat says of itself when it opens, in lines."""
     lines = [f"streaming-chat {__version__} · {settings.model} · {endpoint}"]
+    if settings.is_base_url_from_dotenv and endpoint == settings.base_url:
+        lines.append(f"the endpoint comes from {settings.origin('base_url')}")
     default = Settings()
     # That a private chat has no history goes without saying.
     hidden = _NOT_IN_HEADER | ({"no_history"} if settings.private else set())

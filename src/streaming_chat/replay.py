@@ -46,10 +46,11 @@ def replay(
                 before = at
                 if pause:
                     sleep(pause if max_pause is None else min(pause, max_pause))
-                answer.handle(event)
-                status.handle(event)
+                # First, as Ctrl-C may come as soon as it is shown.
                 if isinstance(event, TextDelta):
                     text += event.text
+                answer.handle(event)
+                status.handle(event)
         except KeyboardInterrupt:
             answer.end(replace(as_turn(turn), outcome=Outcome.INTERRUPTED, finish_reason=None, text=text))
             notices.notice("stopped: the text above is not the whole answer")

@@ -17,6 +17,7 @@ from typing import Any
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.events import Event, Outcome
 from streaming_chat.core.reply import Turn
+from streaming_chat.core.secret import without_secret
 from streaming_chat.folders import SESSION_NAME, create_private
 from streaming_chat.renderers.status import latency_line
 
@@ -82,9 +83,7 @@ class SessionLog:
         self._write(f"[{self._now().isoformat(timespec='seconds')}] {kind}: {self._safe(text)}")
 
     def _safe(self, text: str) -> str:
-        if self._secret:
-            text = text.replace(self._secret, f"…{self._secret[-4:]}")
-        return _escaped(text)
+        return _escaped(without_secret(text, self._secret))
 
     def _write(self, lines: str) -> None:
         if self._descriptor is None:

@@ -1,8 +1,8 @@
 """Every option of the program, in one table: `Settings`, whose fields carry flag, environment variable, parser and help.
 
 A value comes from the first of these that has one: flag, environment, `.env` (the nearest one upward from the working
-folder), `config.toml`, built-in. An empty environment variable is as good as none. Where a value came from is kept, for
-`config` and for the message when it cannot be used.
+folder, as far as trust.py lets it count), `config.toml`, built-in. An empty environment variable is as good as none. Where a
+value came from is kept, for `config` and for the message when it cannot be used.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any
 
 from streaming_chat.core.errors import CredentialsError, UsageError
 from streaming_chat.core.prices import NO_PRICES, Prices
-from streaming_chat.dotenv_file import read_dotenv, trusted_dotenv
+from streaming_chat.dotenv_file import DotenvFile, nearest_dotenv
 from streaming_chat.price_list import read_prices
 from streaming_chat.spelling import nearest
 from streaming_chat.toml_file import read_toml
+from streaming_chat.trust import Dotenv, Trust
 from streaming_chat.values import (
     count,
     currency_sign,
@@ -63,6 +64,9 @@ class Option:
     is_settable: bool = False
     #: Whether it may stand in `config.toml`: what shapes one call's output has no place there.
     in_config_file: bool = True
+    #: Whether it counts in a `.env` that the user has not trusted. Only what can neither send anything elsewhere nor keep or
+    #: hide anything: models, sampling, appearance. `base_url` and the key have rules of their own (`_with_key`).
+    in_untrusted_dotenv: bool = False
 
 
 def _option(default: Any, parse: Callable[[str], Any], help: str, *flags: str, **more: Any) -> Any:  # noqa: A002 # the word that argparse uses
@@ -85,6 +89,7 @@ class Settings:
         environment="STREAMING_CHAT_MODEL",
         metavar="NAME",
         is_settable=True,
+        in_untrusted_dotenv=True,
     )
     temperature: float | None = _option(
         None,
@@ -94,6 +99,7 @@ class Settings:
         environment="STREAMING_CHAT_TEMPERATURE",
         metavar="T",
         is_settable=True,
+        in_untrusted_dotenv=True,
     )
     top_p: float | None = _option(
         None,
@@ -104,6 +110,7 @@ class Settings:
         environment="STREAMING_CHAT_TOP_P",
         metavar="P",
         is_settable=True,
+        in_untrusted_dotenv=True,
     )
     max_tokens: int | None = _option(
         None,
@@ -113,6 +120,7 @@ class Settings:
         environment="STREAMING_CHAT_MAX_TOKENS",
         metavar="N",
         is_settable=True,
+        in_untrusted_dotenv=True,
     )
     system: str | None = _option(
         None,
@@ -243,7 +251,13 @@ class Settings:
         False, on_or_off, "print one JSON object a line for each event", "--json", is_switch=True, in_config_file=False
     )
     raw: bool = _option(
-        False, on_or_off, "show Markdown as it came", "--raw", environment="STREAMING_CHAT_RAW", is_switch=True
+        False,
+        on_or_off,
+        "show Markdown as it came",
+        "--raw",
+        environment="STREAMING_CHAT_RAW",
+        is_switch=True,
+        in_untrusted_dotenv=True,
     )
     theme: str = _option(
         "dark",
@@ -253,6 +267,7 @@ class Settings:
         environment="STREAMING_CHAT_THEME",
         metavar="dark|light|plain",
         is_settable=True,
+        in_untrusted_dotenv=True,
     )
     hyperlinks: bool = _option(
         False,
@@ -270,6 +285,7 @@ class Settings:
         environment="STREAMING_CHAT_REASONING",
         metavar="show|hide",
         is_settable=True,
+        in_untrusted_dotenv=True,
     )
     quiet: bool = _option(
         False,
@@ -280,7 +296,9 @@ class Settings:
         environment="STREAMING_CHAT_QUIET",
         is_switch=True,
     )
-    no_color: bool = _option(False, present, "no colour", "--no-color", environment="NO_COLOR", is_switch=True)
+    no_color: bool = _option(
+        False, present, "no colour", "--no-color", environment="NO_COLOR", is_switch=True, in_untrusted_dotenv=True
+    )
     no_history: bool = _option(
         False,
         on_or_off,
@@ -344,8 +362,26 @@ class Settings:
     #: The key itself: not an option, so that it cannot be given where `ps` or a file for others shows it.
     api_key: str | None = field(default=None, repr=False)
     origins: Mapping[str, str] = field(default_factory=dict)
-    #: The `.env` that was read, for `config`.
-    dotenv_file: Path | None = None
+    #: The `.env` that was read.
+    dotenv: Dotenv | None = None
+    #: Where the key came from that is not sent: the base URL is that of a `.env` which the user has not trusted.
+    withheld_key: str | None = None
+
+    @property
+    def dotenv_file(self) -> Path | None:
+        """The path of the `.env` that was read."""
+        return None if self.dotenv is None else self.dotenv.path
+
+    @property
+    def is_base_url_from_dotenv(self) -> bool:
+        """Whether a `.env` decides where requests go."""
+        variable = OPTIONS["base_url"].environment
+        return self.dotenv is not None and self.origin("base_url") == f"{variable} in {self.dotenv.path}"
+
+    @property
+    def is_base_url_trusted(self) -> bool:
+        """Whether the user has chosen where requests go, be it by trusting a `.env`."""
+        return self.dotenv is None or self.dotenv.is_trusted or not self.is_base_url_from_dotenv
 
     def origin(self, name: str) -> str:
         """Where the value of `name` came from."""
@@ -378,15 +414,17 @@ def load(
     folder: Path,
     config_file: Path,
     notice: Callable[[str], None],
+    trust_of: Callable[[DotenvFile], Trust] = lambda _file: Trust.UNTRUSTED,
 ) -> Settings:
     """Lay all sources over one another.
 
-    `flags` has the text of each flag that was given, by option name; `.env` is looked for from `folder` upward.
-    UsageError names the value that cannot be used and where it stands.
+    `flags` has the text of each flag that was given, by option name; `.env` is looked for from `folder` upward, and
+    `trust_of` says what the user thinks of it. UsageError names the value that cannot be used and where it stands.
     """
-    dotenv_file = trusted_dotenv(folder, notice)
-    dotenv = read_dotenv(dotenv_file, notice) if dotenv_file else {}
     from_config_file = _read_config_file(config_file)
+    file = nearest_dotenv(folder, notice)
+    own_base_url = str(from_config_file.get("base_url", (Settings.base_url,))[0])
+    dotenv, from_dotenv = _judged(file, trust_of, own_base_url) if file else (None, {})
 
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -397,16 +435,41 @@ def load(
             found = flags[name], next(flag for flag in option.flags if flag.startswith("--"))
         elif variable and environment.get(variable, "").strip():
             found = environment[variable], f"{variable} in the environment"
-        elif variable and dotenv.get(variable, "").strip():
-            found = dotenv[variable], f"{variable} in {dotenv_file}"
+        elif dotenv and variable and from_dotenv.get(variable, "").strip():
+            found = from_dotenv[variable], f"{variable} in {dotenv.path}"
         elif name in from_config_file:
             found = from_config_file[name]
         if found is not None:
             given, origins[name] = found
             values[name] = parse(name, given, origins[name]) if isinstance(given, str) else given
 
-    settings = Settings(**values, origins=origins, dotenv_file=dotenv_file)
-    return _with_key(_kept_private(settings, notice) if settings.private else settings, environment, dotenv)
+    settings = Settings(**values, origins=origins, dotenv=dotenv)
+    settings = _with_key(settings, environment, file.values if file else {})
+    return _kept_private(settings, notice) if settings.private else settings
+
+
+def _judged(
+    file: DotenvFile, trust_of: Callable[[DotenvFile], Trust], own_base_url: str
+) -> tuple[Dotenv, Mapping[str, str]]:
+    """The `.env` as the session knows it, and the variables in it that count. `own_base_url` is in force without it."""
+    trust = trust_of(file)
+    if trust is Trust.TRUSTED:
+        return Dotenv(file.path, trust), file.values
+    counting: dict[str, str] = {}
+    ignored: list[str] = []
+    for name, option in OPTIONS.items():
+        value = file.values.get(option.environment or "", "")
+        if not option.environment or not value.strip():
+            continue
+        if name == "base_url":
+            # One that is in force anyway decides nothing, and stays the user's.
+            if value.strip().rstrip("/") != own_base_url.rstrip("/"):
+                counting[option.environment] = value
+        elif option.in_untrusted_dotenv:
+            counting[option.environment] = value
+        else:
+            ignored.append(option.environment)
+    return Dotenv(file.path, trust, tuple(ignored)), counting
 
 
 def parse(name: str, text: str, origin: str) -> Any:
@@ -433,15 +496,21 @@ def _kept_private(settings: Settings, notice: Callable[[str], None]) -> Settings
     return settings
 
 
-def _with_key(settings: Settings, environment: Mapping[str, str], dotenv: Mapping[str, str]) -> Settings:
+def _with_key(settings: Settings, environment: Mapping[str, str], in_dotenv: Mapping[str, str]) -> Settings:
+    """`settings` with the key that may go to their base URL. `in_dotenv` has all variables of the `.env`.
+
+    A key and a base URL of one `.env` belong together. Where an untrusted one has no key, the user's own is withheld.
+    """
     variable = settings.api_key_env
-    for source, origin in (
-        (environment, f"{variable} in the environment"),
-        (dotenv, f"{variable} in {settings.dotenv_file}"),
-    ):
+    sources = [(environment, f"{variable} in the environment"), (in_dotenv, f"{variable} in {settings.dotenv_file}")]
+    if settings.is_base_url_from_dotenv:
+        sources.reverse()
+    for source, origin in sources:
         key = source.get(variable, "").strip()
         if not key:
             continue
+        if source is environment and not settings.is_base_url_trusted:
+            return replace(settings, withheld_key=origin)
         if not (key.isascii() and key.isprintable()):
             # Such a key cannot stand in a header; what the SDK says of it ("Connection error.") helps nobody.
             raise CredentialsError(

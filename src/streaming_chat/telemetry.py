@@ -36,6 +36,7 @@ from streaming_chat.core.gen_ai import (
     span_attributes,
 )
 from streaming_chat.core.reply import Turn
+from streaming_chat.core.secret import without_secret
 from streaming_chat.core.surrogates import SurrogateJoiner
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Telemetry:
     def _clean(self, text: str) -> str:
         joiner = SurrogateJoiner()
         text = joiner.feed(text) + joiner.finish()
-        return text.replace(self._secret, f"…{self._secret[-4:]}") if self._secret else text
+        return without_secret(text, self._secret)
 
     def _export(self) -> None:
         """The thread."""

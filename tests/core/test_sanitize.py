@@ -394,10 +394,10 @@ def test_the_screen_would_show_an_attack_that_got_past() -> None:
     ],
 )
 def test_a_flood_costs_linear_time(text: str) -> None:
-    # One second on a slow machine at most; quadratic would be hours.
-    started = time.perf_counter()
+    # A second of the processor on a slow machine at most; quadratic would be hours.
+    started = time.process_time()
     assert len(sanitize(text)) < 10 * len(text)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 60
 
 
 @pytest.mark.parametrize("flood", ["\r", BEL, ACUTE, ZWJ, "👩" + ZWJ, BLACK_FLAG + tags("gbsc"), "\ud83d", "א" + RLM])

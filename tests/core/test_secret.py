@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_chat.core.secret import SecretMask, masked
+from streaming_chat.core.secret import SecretMask, is_secret, masked, without_secret
 
 SECRET = "sk-test-0123456789abcdef"
 
@@ -42,6 +46,51 @@ def test_a_text_is_not_kept_waiting_for_what_may_be_a_coincidence() -> None:
     assert mask.feed("!") == "-0!"
 
 
-@pytest.mark.parametrize("secret", ["", "EMPTY", "no-key"])
-def test_what_is_no_key_is_not_looked_for(secret: str) -> None:
-    assert shown(secret, ["no-key EMPTY"]) == "no-key EMPTY"
+PLACEHOLDERS = ["", "x", "a1", "EMPTY", "none", "no-key", "ollama", "lm-studio", "not-needed", "12345"]
+
+
+@pytest.mark.parametrize("key", PLACEHOLDERS)
+def test_what_a_text_may_hold_by_chance_stays(key: str) -> None:
+    text = f"explain x to ollama, EMPTY or not-needed: {key} 12345 a1"
+    assert not is_secret(key)
+    assert without_secret(text, key) == text
+    assert shown(key, list(text)) == text
+
+
+KEYS = [SECRET, "sk-1234", "hunter2", "token-abc123", "sk-no-key-required", 'a"b\\c/d-0123456789', "////////////////1"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_what_is_a_key_is_masked_by_the_same_rule_whole_and_in_pieces(key: str) -> None:
+    text = f"explain {key}: the key is {key}{key}."
+    expected = text.replace(key, masked(key))
+    assert is_secret(key)
+    assert without_secret(text, key) == expected
+    assert shown(key, [text]) == expected
+    assert key not in shown(key, list(text))
+
+
+def escaped(key: str, draw: Callable[[int], int], depth: int) -> str:
+    """`key` as JSON may write it, inside `depth` strings of JSON."""
+    pieces = []
+    for char in key:
+        forms = [json.dumps(char)[1:-1], f"\\u{ord(char):04x}", f"\\u{ord(char):04X}"]
+        forms += ["\\/"] if char == "/" else []
+        pieces.append(forms[draw(len(forms))])
+    written = "".join(pieces)
+    for _ in range(depth - 1):
+        written = json.dumps(written)[1:-1]
+    return written
+
+
+@given(st.sampled_from(KEYS), st.randoms(use_true_random=False), st.integers(1, 3))
+def test_a_key_in_json_is_found_in_every_spelling(key: str, random: Random, depth: int) -> None:
+    written = escaped(key, random.randrange, depth)
+    text = f'{{"message": "your key {written} is bad", "line": "a\\nb"}}'
+    seen = without_secret(text, key)
+    assert seen == f'{{"message": "your key {masked(key)} is bad", "line": "a\\nb"}}'
+
+
+def test_a_long_run_of_backslashes_is_searched_in_linear_time() -> None:
+    text = "\\" * 1_000_000 + "u0073"
+    assert without_secret(text, SECRET) == text

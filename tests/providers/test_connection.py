@@ -106,10 +106,10 @@ def test_one_that_the_server_closed_is_replaced_while_the_next_message_is_typed(
         screen = world.screen("--base-url", base_url, "--no-history")
         screen.wait_for("You:")
         ask(screen, 1)
-        assert closed.wait(10)
+        assert closed.wait(60)
         screen.wait_until(lambda: screen.text.count("You:") == 2)
         screen.send("h")
-        assert again.wait(10)
+        assert again.wait(60)
         ask(screen, 2)
         assert "attempt" not in screen.text
 
@@ -134,7 +134,7 @@ def test_a_request_that_meets_the_end_of_an_idle_connection_is_sent_again_unseen
             accepted.close()
 
     with listening(handle) as base_url:
-        provider = OpenAISDK(base_url, None, 10)
+        provider = OpenAISDK(base_url, None, 60)
         turns = [run_turn(REQUEST, provider, [], retries=0)]
         wait_until_warm(provider)
         turns.append(run_turn(REQUEST, provider, [], retries=0))
@@ -149,7 +149,7 @@ def test_a_server_that_hangs_up_each_time_is_told() -> None:
         accepted.close()
 
     with listening(handle) as base_url:
-        provider = OpenAISDK(base_url, None, 10)
+        provider = OpenAISDK(base_url, None, 60)
         turn = run_turn(REQUEST, provider, [], retries=0)
         provider.close()
     assert turn.error is not None
@@ -165,13 +165,15 @@ def test_what_a_server_says_behind_its_answer_is_no_part_of_the_next_one(behind:
             if delay:
                 time.sleep(delay)
                 accepted.sendall(behind)
+            said.release()
 
+    said = threading.Semaphore(0)
     with listening(handle) as base_url:
-        provider = OpenAISDK(base_url, None, 10)
+        provider = OpenAISDK(base_url, None, 60)
         turns = []
         for _ in range(3):
             turns.append(run_turn(REQUEST, provider, [], retries=0))
-            time.sleep(0.1)  # Longer than the answer's end, and what is said behind it, are on their way.
+            assert said.acquire(timeout=60)  # On loopback, what is sent has arrived.
         provider.close()
     assert [(turn.text, turn.error) for turn in turns] == [("Hello", None)] * 3
 
@@ -189,9 +191,9 @@ def test_what_a_server_says_before_it_was_asked_is_no_answer(monkeypatch: pytest
             said.set()
 
     with listening(handle) as base_url:
-        provider = OpenAISDK(base_url, None, 10)
+        provider = OpenAISDK(base_url, None, 60)
         provider.preload()
-        assert said.wait(10)
+        assert said.wait(60)
         monkeypatch.setattr(connection, "_FRESH", -1.0)
         turn = run_turn(REQUEST, provider, [], retries=0)
         provider.close()
@@ -211,7 +213,7 @@ def test_a_request_whose_answer_had_begun_is_not_sent_again(monkeypatch: pytest.
                 accepted.shutdown(socket.SHUT_RDWR)
 
     with listening(handle) as base_url:
-        provider = OpenAISDK(base_url, None, 10)
+        provider = OpenAISDK(base_url, None, 60)
         run_turn(REQUEST, provider, [], retries=0)
         wait_until_warm(provider)
         monkeypatch.setattr(connection, "_FRESH", -1.0)
@@ -222,20 +224,20 @@ def test_a_request_whose_answer_had_begun_is_not_sent_again(monkeypatch: pytest.
 
 
 def test_a_slow_handshake_does_not_make_a_new_connection_an_idle_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_FRESH", 0.3)
+    monkeypatch.setattr(connection, "_FRESH", 1.0)
     requests = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
 
     def handle(accepted: socket.socket, _number: int) -> None:
-        time.sleep(0.6)
+        time.sleep(1.5)
         with context.wrap_socket(accepted, server_side=True) as encrypted:
             if read_request(encrypted):
                 requests.append(1)
 
     with listening(handle) as base_url:
         address = base_url.replace("http://127.0.0.1", "https://localhost")
-        provider = OpenAISDK(address, KEY, 10, ca=str(CERTIFICATE))
+        provider = OpenAISDK(address, KEY, 60, ca=str(CERTIFICATE))
         turn = run_turn(REQUEST, provider, [], retries=0)
         provider.close()
     assert turn.error is not None
@@ -245,7 +247,7 @@ def test_a_slow_handshake_does_not_make_a_new_connection_an_idle_one(monkeypatch
 def test_a_failure_to_connect_ahead_is_told_at_once_and_soon_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         place = gone.getsockname()
-    connector = Connector(*place, tls=False, ca=None, timeout=1)
+    connector = Connector(*place, tls=False, ca=None, timeout=60)
     connector.errors = httpcore
     connector.open_ahead()
     with socket.create_server(place):
@@ -287,7 +289,7 @@ def test_behind_a_proxy_nothing_waits_for_what_comes_next(world: World) -> None:
 
 
 def wait_until_warm(provider: OpenAISDK) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (provider._kept and provider._kept._has_idle):
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -311,7 +313,7 @@ def test_an_address_that_refuses_is_passed_over(monkeypatch: pytest.MonkeyPatch)
             (socket.AF_INET, nobody),
             (socket.AF_INET, there.getsockname()),
         )
-        with connect("name", 1, 10) as connection:
+        with connect("name", 1, 60) as connection:
             assert connection.getpeername() == there.getsockname()
 
 
@@ -324,7 +326,7 @@ def test_an_address_that_does_not_answer_holds_nothing_up(monkeypatch: pytest.Mo
             one.connect_ex(silent.getsockname())
         time.sleep(0.05)
         addresses(monkeypatch, (socket.AF_INET, silent.getsockname()), (socket.AF_INET, there.getsockname()))
-        with connect("name", 1, 10) as connection:
+        with connect("name", 1, 60) as connection:
             assert connection.getpeername() == there.getsockname()
         addresses(monkeypatch, (socket.AF_INET, silent.getsockname()))
         with pytest.raises(TimeoutError):
@@ -338,12 +340,12 @@ def test_where_nobody_answers_the_last_reason_counts(monkeypatch: pytest.MonkeyP
         nobody = gone.getsockname()
     addresses(monkeypatch, (socket.AF_INET, nobody))
     with pytest.raises(ConnectionRefusedError):
-        connect("name", 1, 10)
+        connect("name", 1, 60)
 
 
 @pytest.mark.parametrize("host", ["a" * 70 + ".example", ".", "\udc80"])
 def test_a_name_that_cannot_be_one_is_left_to_the_request(host: str) -> None:
-    connector = Connector(host, 80, tls=False, ca=None, timeout=1)
+    connector = Connector(host, 80, tls=False, ca=None, timeout=60)
     connector.open_ahead()
     assert not connector.has_one
 

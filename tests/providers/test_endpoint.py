@@ -57,5 +57,5 @@ def test_only_this_machine_is_loopback(url: str, loopback: bool) -> None:
 
 def test_the_key_is_cut_down_wherever_a_server_repeats_it() -> None:
     endpoint = Endpoint("https://x.test/v1", "sk-secret-1234", "OPENAI_API_KEY", 1.0)
-    assert endpoint.without_key("no sk-secret-1234 here, sk-secret-1234") == "no …1234 here, …1234"
-    assert Endpoint("https://x.test/v1", "", "K", 1.0).without_key("text") == "text"
+    assert endpoint.without_secret("no sk-secret-1234 here, sk-secret-1234") == "no …1234 here, …1234"
+    assert Endpoint("https://x.test/v1", "", "K", 1.0).without_secret("text") == "text"

@@ -55,6 +55,12 @@ class ProtocolError(Exception):
             False,
         ),
         (
+            no_connection(httpx.LocalProtocolError("Illegal header value b'org-1\\n'")),
+            UsageError,
+            "the request cannot be sent: one of its headers has a character that no header may have",
+            False,
+        ),
+        (
             no_connection(httpx.ConnectError("x"), from_system(errno.ENETUNREACH)),
             ConnectionFailed,
             "no connection to api.example.test: Network is unreachable",

@@ -1,71 +1,105 @@
-"""A secret in a text that comes in pieces → the text without it.
+"""The one rule for the key in a text that is shown, sent on or kept: it is replaced by its last four characters.
 
-A server that repeats the key may cut it anywhere, and in `--json`, a log or the history the pieces are together again.
+Rule: a key is masked when no text has it by chance. That is so from 16 characters on, and from 6 on when there is a digit
+among them (`sk-1234`, the default of LiteLLM). Shorter keys, and words such as `ollama`, `EMPTY` or `not-needed`, are
+placeholders for servers that need none: they stay, because answers have words.
 
-Strategy: what may be the beginning of the secret is held back, once it is too long to be a coincidence. Held back earlier, a
-text would wait for its next piece whenever it ends in "s", as keys begin with "sk-". So up to seven characters of a secret
-that was cut stay; they are the ones that tell its kind.
+A whole text may hold JSON, in which a character of the key can be written as an escape (`\\/`, `\\u002d`); inside JSON in
+JSON the backslash is doubled. All these spellings are found (RFC 8259, section 7).
+
+In a text that comes in pieces, a server may cut the key anywhere, and in `--json`, a log or the history the pieces are
+together again. So what may be the beginning of the key is held back, once it is too long to be a coincidence. Held back
+earlier, a text would wait for its next piece whenever it ends in "s", as keys begin with "sk-". So up to seven characters of
+a key that was cut stay; they are the ones that tell its kind.
 """
 
 from __future__ import annotations
 
-import json
+import re
+from functools import lru_cache
 from typing import Final
 
-#: Placeholders such as `dummy` or `EMPTY` are shorter, and may stand in an answer.
-SHORTEST_SECRET: Final = 16
-#: As many characters of the secret are no coincidence.
+_SURE_LENGTH: Final = 16
+_SHORTEST: Final = 6
+#: A shorter key is shown without its end, which would be most of it.
+_SHORTEST_WITH_END: Final = 8
+#: As many characters of the key are no coincidence.
 _SURE: Final = 8
 
 
-def masked(secret: str) -> str:
-    """How a secret is shown: by its last four characters."""
-    return f"…{secret[-4:]}"
+def is_secret(key: str | None) -> bool:
+    """Whether `key` is masked; None and placeholders are not."""
+    if not key:
+        return False
+    return len(key) >= _SURE_LENGTH or (len(key) >= _SHORTEST and any(char.isdigit() for char in key))
 
 
-def without_secret(text: str, secret: str | None) -> str:
-    """A whole text, JSON or not, without the secret; one that is too short to be a key stays."""
-    if not secret or len(secret) < SHORTEST_SECRET:
+def masked(key: str) -> str:
+    """How a key is shown."""
+    return f"…{key[-4:]}" if len(key) >= _SHORTEST_WITH_END else "…"
+
+
+def without_secret(text: str, key: str | None) -> str:
+    """A whole text, JSON or not, with `key` masked in every spelling; unchanged where `key` is no secret."""
+    if not key or not is_secret(key):
         return text
-    for written in {secret, json.dumps(secret)[1:-1]}:
-        text = text.replace(written, masked(secret))
-    return text
+    escapes, spellings = _patterns(key)
+    # Searching the spellings takes a hundred times as long as searching the key itself.
+    return spellings.sub(masked(key), text) if escapes.search(text) else text.replace(key, masked(key))
+
+
+@lru_cache(maxsize=8)
+def _patterns(key: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What a text has in which a character of `key` is escaped, and `key` in all spellings."""
+    special = "".join({char for char in key if char in '"\\/'})
+    escapes = r"\\(?:u00[2-7]" + (f"|[{re.escape(special)}]" if special else "") + ")"
+    return re.compile(escapes), re.compile("".join(map(_spellings, key)))
+
+
+def _spellings(char: str) -> str:
+    # A bounded number of backslashes: without a bound, a run of them would be searched in the square of its length.
+    number = f"{ord(char):04x}"
+    digits = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in number)
+    backslashes = r"\\{0,8}" if char in '"/\\' else ""
+    return rf"(?:{backslashes}{re.escape(char)}|\\{{1,8}}u{digits})"
 
 
 class SecretMask:
-    """Takes one secret out of one text; "" for none."""
+    """Masks a key in one text that comes in pieces. The text is no JSON; placeholders and "" are not looked for."""
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret if len(secret) > _SURE else ""
-        self._shown = ""  # The last characters that went out, where the secret may have begun.
+    def __init__(self, key: str) -> None:
+        self._key = key if is_secret(key) else ""
+        # Of a short key, half is as sure as anything can be.
+        self._sure = min(_SURE, max(1, len(self._key) // 2))
+        self._shown = ""  # The last characters that went out, where the key may have begun.
         self._held = ""
 
     def feed(self, text: str) -> str:
         """What can be shown of the text so far and was not yet."""
-        secret = self._secret
-        if not secret:
+        key = self._key
+        if not key:
             return text
         seen = self._shown + self._held + text
         done = len(self._shown)
         out = ""
-        while (place := seen.find(secret)) >= 0:
-            out += seen[done:place] + masked(secret)
-            seen, done = seen[place + len(secret) :], 0
+        while (place := seen.find(key)) >= 0:
+            out += seen[done:place] + masked(key)
+            seen, done = seen[place + len(key) :], 0
         beginning = self._beginning(seen)
         kept = max(done, beginning)
         out += seen[done:kept]
-        self._shown, self._held = seen[max(0, kept - _SURE + 1) : kept], seen[kept:]
+        self._shown, self._held = seen[max(0, kept - self._sure + 1) : kept], seen[kept:]
         return out
 
     def finish(self) -> str:
-        """What was held back: it was not the secret."""
+        """What was held back: it was not the key."""
         held, self._held, self._shown = self._held, "", ""
         return held
 
     def _beginning(self, seen: str) -> int:
-        """Where the secret may have begun at the end of `seen`; its length when it has not."""
-        start = self._secret[:_SURE]
-        place = seen.find(start, max(0, len(seen) - len(self._secret) + 1))
-        while place >= 0 and not self._secret.startswith(seen[place:]):
+        """Where the key may have begun at the end of `seen`; its length when it has not."""
+        start = self._key[: self._sure]
+        place = seen.find(start, max(0, len(seen) - len(self._key) + 1))
+        while place >= 0 and not self._key.startswith(seen[place:]):
             place = seen.find(start, place + 1)
         return len(seen) if place < 0 else place

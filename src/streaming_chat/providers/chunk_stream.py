@@ -158,7 +158,7 @@ class ChunkStream:
             return [DONE]
         try:
             # A server that repeats the key must not bring it into an answer, a log or the history.
-            chunk = _from_json(self._endpoint.without_secret_in_json(data))
+            chunk = _from_json(self._endpoint.without_secret(data))
         except _NO_JSON:
             if event.event == "error":
                 return [{"error": self._endpoint.without_secret(data) or "it gives no reason"}]
@@ -181,7 +181,7 @@ class ChunkStream:
             text = bytes(body).decode("utf-8-sig", errors="replace")
             if not text.lstrip().startswith("{") or text.rstrip().endswith("[DONE]"):
                 text = "\n".join(line for line in text.splitlines() if not line.startswith(_STREAM_LINES))
-            completion = json.loads(self._endpoint.without_secret_in_json(text))
+            completion = json.loads(self._endpoint.without_secret(text))
             if isinstance(completion, dict) and (completion.get("choices") or _error_in(completion) is not None):
                 return completion
         return None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from streaming_chat.core.secret import SHORTEST_SECRET, masked
+from streaming_chat.core.secret import is_secret, without_secret
 
 #: Domains for local use alone: RFC 6761 (localhost), RFC 6762 (local), RFC 8375 (home.arpa), ICANN 2024 (internal).
 _NEAR = (".localhost", ".local", ".home.arpa", ".internal")
@@ -17,10 +16,6 @@ _NEAR = (".localhost", ".local", ".home.arpa", ".internal")
 
 #: An address in a form that has gone out of use: whoever writes one has something to hide.
 _NUMBER = re.compile(r"[0-9a-fx.]*[0-9][0-9a-fx.]*|0x[0-9a-f]*", re.IGNORECASE)
-
-
-#: The escapes in which JSON may write a character of a key.
-_ESCAPED = re.compile(r"\\(?:u00[2-7]|/)")
 
 
 @dataclass(frozen=True)
@@ -64,6 +59,12 @@ class Endpoint:
         return proxy.rpartition("@")[2].partition("//")[2] or proxy.rpartition("@")[2]
 
     @property
+    def is_openai(self) -> bool:
+        """Whether it is OpenAI's own: encrypted, at api.openai.com or a region's name below it."""
+        host = urlsplit(self.base_url).hostname or ""
+        return self.is_https and (host == "api.openai.com" or host.endswith(".api.openai.com"))
+
+    @property
     def is_plain_loopback(self) -> bool:
         """Whether it is `http://` on this very machine."""
         parts = urlsplit(self.base_url)
@@ -93,21 +94,11 @@ class Endpoint:
             return ("." in host and not host.endswith(_NEAR)) or "%" in host
         return not (address.is_loopback or address.is_private or address.is_link_local)
 
-    def without_key(self, text: str) -> str:
-        """`text` with the key cut down to its last four characters."""
-        return text.replace(self.api_key, masked(self.api_key)) if len(self.api_key) > 4 else text
-
     @property
     def secret(self) -> str:
-        """The key, if it is long enough to be one and no word; else ""."""
-        return self.api_key if len(self.api_key) >= SHORTEST_SECRET else ""
+        """The key, where it is one that is masked; else ""."""
+        return self.api_key if is_secret(self.api_key) else ""
 
     def without_secret(self, text: str) -> str:
-        """`text`, which may be an answer, without the secret."""
-        return self.without_key(text) if self.secret else text
-
-    def without_secret_in_json(self, data: str) -> str:
-        """JSON without the secret, also where it is written with escapes. ValueError, RecursionError when it is no JSON."""
-        if self.secret and _ESCAPED.search(data):
-            data = json.dumps(json.loads(data), ensure_ascii=False)
-        return self.without_secret(data)
+        """`text`, JSON or not, with the key masked."""
+        return without_secret(text, self.api_key)

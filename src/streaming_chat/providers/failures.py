@@ -33,6 +33,7 @@ from streaming_chat.core.errors import (
     UsageError,
 )
 from streaming_chat.core.retry import LONGEST_WAIT, retry_after
+from streaming_chat.core.secret import masked
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.greeting import greeting_of
 
@@ -133,7 +134,7 @@ def of_error_chunk(error: object, endpoint: Endpoint, request_id: str | None) ->
 def not_a_stream(content_type: str, start: str, endpoint: Endpoint, request_id: str | None) -> NotAStream:
     """The error for a body that is no event stream. `start` is how it begins."""
     # Before anything is cut: half a key would not be found.
-    start = endpoint.without_key(start)
+    start = endpoint.without_secret(start)
     if not start.strip():
         what = "an empty answer"
     elif "html" in content_type or start.lstrip()[:1] == "<":
@@ -143,7 +144,7 @@ def not_a_stream(content_type: str, start: str, endpoint: Endpoint, request_id: 
         what = f"something else ({content_type or 'no content type'}: {_one_line(start)[:80]})"
     hint = "check the address (--base-url): it should end in /v1"
     return NotAStream(
-        f"{endpoint.host} sent {endpoint.without_key(what)} instead of an event stream", hint, request_id=request_id
+        f"{endpoint.host} sent {endpoint.without_secret(what)} instead of an event stream", hint, request_id=request_id
     )
 
 
@@ -170,7 +171,7 @@ def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
 def request_id_of(headers: Mapping[str, str], endpoint: Endpoint) -> str | None:
     """The server's name for the request, under the header names of OpenAI, Anthropic and Azure, less the key."""
     names = ("x-request-id", "request-id", "apim-request-id")
-    return next((endpoint.without_key(headers[name]) for name in names if headers.get(name)), None)
+    return next((endpoint.without_secret(headers[name]) for name in names if headers.get(name)), None)
 
 
 def _kind(status: int) -> type[ChatError]:
@@ -181,7 +182,7 @@ def _kind(status: int) -> type[ChatError]:
 
 def _reason(failure: Any, endpoint: Endpoint) -> str:
     """The status in words, for an answer without a body that says more."""
-    return endpoint.without_key(f"({failure.response.reason_phrase})") if failure.response.reason_phrase else ""
+    return endpoint.without_secret(f"({failure.response.reason_phrase})") if failure.response.reason_phrase else ""
 
 
 def _hint(
@@ -194,12 +195,12 @@ def _hint(
     headers: Mapping[str, str],
 ) -> str:
     if kind is NotAStream:
-        place = _one_line(endpoint.without_key(headers.get("location", ""))) or "another place"
+        place = _one_line(endpoint.without_secret(headers.get("location", ""))) or "another place"
         return f"it wants to send you to {place}; redirects are not followed: set --base-url"
     if kind is QuotaError:
         return "look at your plan and billing; waiting does not help"
     if kind is CredentialsError:
-        ending = f" (the key that ends in {endpoint.api_key[-4:]})" if len(endpoint.api_key) > 4 else ""
+        ending = f" (the key {masked(endpoint.api_key)})" if endpoint.secret else ""
         if not endpoint.api_key:
             return f"{endpoint.host} wants a key: set {endpoint.key_variable}"
         if status == 403:
@@ -270,7 +271,7 @@ def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> C
         greeting = greeting_of(endpoint.base_url)
         if greeting:
             return NotAStream(
-                f"{endpoint.host} does not speak HTTP: it greets with {_one_line(endpoint.without_key(greeting))!r}",
+                f"{endpoint.host} does not speak HTTP: it greets with {_one_line(endpoint.without_secret(greeting))!r}",
                 "check the address and the port (--base-url)",
             )
     return _cut(endpoint, began, "the connection broke")
@@ -320,7 +321,7 @@ def _code(body: object, endpoint: Endpoint) -> str | None:
     if not isinstance(body, Mapping):
         return None
     code = body.get("code") or body.get("type")
-    return endpoint.without_key(str(code)) if isinstance(code, (str, int)) else None
+    return endpoint.without_secret(str(code)) if isinstance(code, (str, int)) else None
 
 
 def _param(body: object, endpoint: Endpoint) -> str | None:
@@ -333,7 +334,7 @@ def _param(body: object, endpoint: Endpoint) -> str | None:
         place = body.get("loc")
         param = body.get("param") or (place[-1] if isinstance(place, list) and place else None)
         if isinstance(param, str):
-            return endpoint.without_key(param)
+            return endpoint.without_secret(param)
         body = next((body[field] for field in ("message", "detail", "error") if body.get(field)), None)
     return None
 
@@ -351,11 +352,11 @@ def _words(body: object, endpoint: Endpoint) -> str:
         for field in ("message", "detail", "error", "msg"):
             if body.get(field):
                 return _words(body[field], endpoint)
-        return _one_line(endpoint.without_key(json.dumps(body, ensure_ascii=False))) if body else ""
+        return _one_line(endpoint.without_secret(json.dumps(body, ensure_ascii=False))) if body else ""
     if isinstance(body, list):
         return _one_line("; ".join(_words(one, endpoint) for one in body[:3]))
     # Before anything is cut: half a key would not be found.
-    text = endpoint.without_key(body) if isinstance(body, str) else ""
+    text = endpoint.without_secret(body) if isinstance(body, str) else ""
     if text.lstrip()[:1] == "<":
         title = re.search(r"<title[^>]*>(.*?)</title>", text[:10_000], re.IGNORECASE | re.DOTALL)
         return _one_line(title[1]) if title else ""

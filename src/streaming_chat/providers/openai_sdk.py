@@ -51,8 +51,11 @@ class OpenAISDK:
         *,
         key_variable: str = "OPENAI_API_KEY",
         ca: str | None = None,
+        is_users_address: bool = True,
     ) -> None:
+        """`is_users_address`: whether the user has chosen the address, or a file that the user has not trusted."""
         self.endpoint = Endpoint(base_url, api_key or "", key_variable, timeout)
+        self._is_users_address = is_users_address
         self._lock = threading.Lock()
         self._made: openai.OpenAI | None = None
         self._connect_timeout = min(_CONNECT_TIMEOUT, timeout)
@@ -152,15 +155,22 @@ class OpenAISDK:
         else:
             limits = http.Limits(keepalive_expiry=KEPT_FOR)
             way = {"verify": self._connector.context(), "limits": limits}
+        # SDK 3 takes headers from OPENAI_CUSTOM_HEADERS. Another key among them would go to this endpoint, unmasked.
+        headers = {"Authorization": f"Bearer {self.endpoint.api_key or NO_KEY}"}
         client: openai.OpenAI = sdk.OpenAI(
             api_key=self.endpoint.api_key or NO_KEY,
-            # SDK 3 takes headers from OPENAI_CUSTOM_HEADERS. Another key among them would go to this endpoint, unmasked.
-            default_headers={"Authorization": f"Bearer {self.endpoint.api_key or NO_KEY}"},
+            default_headers=headers,
             base_url=self.endpoint.base_url,
             timeout=timeout,
             max_retries=0,
             http_client=sdk.DefaultHttpxClient(follow_redirects=False, timeout=timeout, **way),
         )
+        if not (self.endpoint.is_openai and self._is_users_address):
+            # From OPENAI_ORG_ID and OPENAI_PROJECT_ID. They name the user's account at OpenAI, and concern nobody else.
+            client.organization = client.project = None
+        if not self._is_users_address:
+            # All that OPENAI_CUSTOM_HEADERS has added. The SDK has no parameter for leaving it out.
+            client._custom_headers = headers  # noqa: SLF001
         _rehearse(sdk, client)
         return client
 

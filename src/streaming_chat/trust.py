@@ -1,0 +1,124 @@
+"""What a `.env` may decide, and the list of those that the user trusts.
+
+Whoever wrote a folder wrote its `.env`: a cloned repository, an unpacked archive. So a file that the user has not trusted
+can choose a model, sampling and appearance (`Option.in_untrusted_dotenv`), and bring a key of its own. A base URL in it
+counts as well, but the user's own key is never sent there. Everything else in it is ignored.
+
+The list is a JSON object in the state folder: path → SHA-256 of the content. It counts only while nobody but the user can
+have written it. A file that changes is no longer trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from streaming_chat.core.errors import UsageError
+from streaming_chat.dotenv_file import DotenvFile
+from streaming_chat.folders import reason_others_may_write, replace_private, unsafe_place
+
+LIST_NAME = "trusted.json"
+
+
+class Trust(Enum):
+    """What the user has said of a file; the values are words that follow "is"."""
+
+    TRUSTED = "trusted"
+    CHANGED = "changed since it was trusted"
+    UNTRUSTED = "not trusted"
+
+
+@dataclass(frozen=True)
+class Dotenv:
+    """The `.env` of a session: `ignored` are the variables in it that do not count, because it is not trusted."""
+
+    path: Path
+    trust: Trust
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether all of it counts."""
+        return self.trust is Trust.TRUSTED
+
+
+class TrustList:
+    """The files that the user trusts, in the state folder `folder`; None for a user who has none."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._path = None if folder is None else folder / LIST_NAME
+
+    def trust_of(self, file: DotenvFile) -> Trust:
+        """What the list says of `file` as it was read. One that cannot be used, or that others may write, says nothing."""
+        try:
+            digest = self._read().get(_key(file.path))
+        except UsageError:
+            return Trust.UNTRUSTED
+        if digest is None:
+            return Trust.UNTRUSTED
+        return Trust.TRUSTED if digest == sha256(file.content) else Trust.CHANGED
+
+    def add(self, file: DotenvFile) -> None:
+        """Trust `file` with the content that was read. UsageError when that cannot be recorded."""
+        self._write({**self._read(), _key(file.path): sha256(file.content)})
+
+    def remove(self, path: Path) -> bool:
+        """Trust the file at `path` no more; whether it was on the list. UsageError when that cannot be recorded."""
+        entries = self._read()
+        if entries.pop(_key(path), None) is None:
+            return False
+        self._write(entries)
+        return True
+
+    def _read(self) -> dict[str, str]:
+        """The entries; none where there is no list yet. UsageError when it cannot be used."""
+        if self._path is None:
+            return {}
+        try:
+            if found := unsafe_place(self._path.parent):
+                raise UsageError(
+                    f"no trust is recorded in {self._path.parent}: {found[0]}: {found[1]}",
+                    "fix its permissions; or XDG_STATE_HOME names another folder",
+                )
+            with self._path.open("rb") as file:
+                if reason := reason_others_may_write(os.fstat(file.fileno())):
+                    raise UsageError(f"{self._path} is not used: {reason}", "then trust your files again")
+                entries: Any = json.load(file)
+        except FileNotFoundError:
+            return {}
+        except OSError as problem:
+            raise UsageError(
+                f"{self._path} cannot be read: {problem.strerror}", "fix its permissions, or remove it"
+            ) from None
+        except (ValueError, RecursionError):
+            entries = None
+        if not isinstance(entries, dict) or not all(isinstance(digest, str) for digest in entries.values()):
+            raise UsageError(f"{self._path} is damaged", "remove it, then trust your files again")
+        return entries
+
+    def _write(self, entries: Mapping[str, str]) -> None:
+        if self._path is None:
+            raise UsageError("there is no state folder to record trust in", "set HOME or XDG_STATE_HOME")
+        try:
+            replace_private(self._path, json.dumps(dict(sorted(entries.items())), indent=1))
+        except OSError as problem:
+            raise UsageError(
+                f"{self._path} cannot be written: {problem.strerror}", "fix the permissions of its folder, or make room"
+            ) from None
+
+
+def sha256(content: bytes) -> str:
+    """The SHA-256 of `content` in hexadecimal."""
+    import hashlib  # Loads OpenSSL: a start without a trusted file does not need it.
+
+    return hashlib.sha256(content).hexdigest()
+
+
+def _key(path: Path) -> str:
+    """The path under which a file is listed: that of its folder without links, since the working folder has none either."""
+    return str(Path(os.path.realpath(path.parent)) / path.name)

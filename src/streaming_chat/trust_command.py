@@ -1,0 +1,83 @@
+"""`streaming-chat config trust [FILE]` and `untrust [FILE]`: which `.env` files count as the user's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from streaming_chat.core.errors import UsageError
+from streaming_chat.dotenv_file import NAME, DotenvFile, NotRead, nearest_dotenv, read_dotenv
+from streaming_chat.settings import OPTIONS, Settings
+from streaming_chat.trust import TrustList, sha256
+
+#: The words after `config`.
+ACTIONS = ("trust", "untrust")
+
+
+def trust_command(
+    action: str,
+    given: str | None,
+    *,
+    folder: Path,
+    trusted: TrustList,
+    settings: Settings,
+    notice: Callable[[str], None],
+) -> list[str]:
+    """Carry out `action` on the file `given`, a path from `folder`, or on the nearest one; the lines to print.
+
+    UsageError when there is no such file, or when it cannot be trusted.
+    """
+    if action == "untrust":
+        return _untrust(given, folder, trusted, settings)
+    file = _file(given, folder, notice)
+    trusted.add(file)
+    if settings.json:
+        return [json.dumps({"path": str(file.path), "trusted": True, "sha256": sha256(file.content)})]
+    return [f"trusted until it changes: {file.path}", f"it sets: {', '.join(_variables(file, settings)) or 'nothing'}"]
+
+
+def _untrust(given: str | None, folder: Path, trusted: TrustList, settings: Settings) -> list[str]:
+    # Without reading it: a file that is gone, or that is not read any more, can be on the list too.
+    path = settings.dotenv_file if given is None else _path(given, folder)
+    if path is None:
+        raise _no_file(folder)
+    was_trusted = trusted.remove(path)
+    if settings.json:
+        return [json.dumps({"path": str(path), "trusted": False})]
+    return [f"no longer trusted: {path}" if was_trusted else f"was not trusted: {path}"]
+
+
+def _file(given: str | None, folder: Path, notice: Callable[[str], None]) -> DotenvFile:
+    if given is None:
+        found = nearest_dotenv(folder, notice)
+        if found is None:
+            raise _no_file(folder)
+        return found
+    path = _path(given, folder)
+    try:
+        file = read_dotenv(path, notice)
+    except NotRead as problem:
+        raise UsageError(f"{path} cannot be trusted: {problem}", "fix the file first") from None
+    if file is None:
+        raise UsageError(f"there is no file {path}", f"name a {NAME} file, or the folder that holds it")
+    return file
+
+
+def _path(given: str, folder: Path) -> Path:
+    path = folder / Path(given).expanduser()
+    path = path / NAME if path.is_dir() and path.name != NAME else path
+    if path.name != NAME:
+        raise UsageError(f"{path} is never read", f"only a file that is called {NAME} is: name it, or its folder")
+    return path
+
+
+def _no_file(folder: Path) -> UsageError:
+    return UsageError(f"there is no {NAME} in {folder} or above it", f"name one: streaming-chat config trust FOLDER/{NAME}")
+
+
+def _variables(file: DotenvFile, settings: Settings) -> list[str]:
+    """The variables in `file` that this program reads."""
+    read = {option.environment for option in OPTIONS.values()}
+    read |= {settings.api_key_env, file.values.get("STREAMING_CHAT_API_KEY_ENV", "").strip()}
+    return [name for name, value in file.values.items() if name in read and value.strip()]
