@@ -38,7 +38,24 @@ def others_may_write(folder: Path) -> None:
     folder.chmod(0o777)
 
 
-def others_may_write_with_the_sticky_bit(folder: Path) -> None:
+def others_have_added_to_it_although_it_has_the_sticky_bit(folder: Path) -> None:
+    planted = folder / "adaptations.json"
+    planted.touch()
+    it_is_another_users(planted)
+    folder.chmod(0o1777)
+
+
+def others_have_added_a_link_although_it_has_the_sticky_bit(folder: Path) -> None:
+    if not IS_ROOT:
+        pytest.skip("only root may give a link away")
+    (folder / "typed").unlink(missing_ok=True)
+    (folder / "typed").symlink_to("/nowhere")
+    os.lchown(folder / "typed", os.getuid() + 1, -1)
+    folder.chmod(0o1777)
+
+
+def it_is_another_users_and_has_the_sticky_bit(folder: Path) -> None:
+    it_is_another_users(folder)
     folder.chmod(0o1777)
 
 
@@ -92,7 +109,9 @@ def it_is_not_there_and_the_folder_above_may_be_written(folder: Path) -> None:
 
 UNSAFE = [
     others_may_write,
-    others_may_write_with_the_sticky_bit,
+    others_have_added_to_it_although_it_has_the_sticky_bit,
+    others_have_added_a_link_although_it_has_the_sticky_bit,
+    it_is_another_users_and_has_the_sticky_bit,
     others_may_write_alone,
     a_foreign_group_may_write,
     it_is_another_users,
@@ -110,7 +129,7 @@ def with_a_turn(ask: Ask, server: Server) -> None:
 
 
 def content(world: World) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in world.state.glob("*")}
+    return {path.name: path.read_bytes() for path in world.state.glob("*") if path.exists()}
 
 
 @pytest.mark.usefixtures("with_a_turn")
@@ -174,7 +193,7 @@ def test_where_nothing_is_kept_nothing_is_said(ask: Ask, world: World, server: S
 
 
 @pytest.mark.usefixtures("with_a_turn")
-@pytest.mark.parametrize("mode", [0o700, 0o755, 0o775, 0o500])
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o775, 0o500, 0o1777])
 def test_what_is_the_users_alone_is_used(world: World, mode: int) -> None:
     world.state.chmod(mode)
     if mode == 0o775:

@@ -79,11 +79,23 @@ def unsafe_place(folder: Path) -> tuple[Path, str] | None:
         with suppress(OSError):
             status = place.stat()
             if place in (absolute, resolved):
-                reason = reason_others_may_write(status)
+                reason = _reason_not_own(place, status)
             else:
                 reason = reason_others_may_replace(status, is_parent=place in (absolute.parent, resolved.parent))
             if reason is not None:
                 return place, reason
+    return None
+
+
+def _reason_not_own(folder: Path, status: os.stat_result) -> str | None:
+    """Why what is in the state folder of this `status` may be another one's; None when it is the user's own."""
+    if not hasattr(os, "getuid") or not status.st_mode & stat.S_ISVTX or status.st_uid != os.getuid():
+        return reason_others_may_write(status)
+    # A file system of its own begins so. Others may add to it but not replace, and Linux keeps the user from writing to what
+    # they add (fs.protected_regular). What they have added before is seen here.
+    with os.scandir(folder) as entries:
+        if any(entry.stat(follow_symlinks=False).st_uid != status.st_uid for entry in entries):
+            return "others may write it, and something in it belongs to another user (chmod go-w, and remove it)"
     return None
 
 
