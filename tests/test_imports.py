@@ -16,6 +16,7 @@ from server import Server
 BASE = {
     *(
         "adaptations",
+        "argument_parser",
         "cli",
         "config_command",
         "dotenv_file",
@@ -26,13 +27,14 @@ BASE = {
         "settings",
         "signals",
         "spelling",
+        "standard_input",
         "terminal",
         "toml_file",
         "values",
         "core",
     ),
 }
-ASKING = BASE | {"providers", "renderers", "session", "session_log", "turn"}
+ASKING = BASE | {"keyboard", "providers", "renderers", "session", "session_log", "turn"}
 #: The SDK's client, without the types of the endpoints.
 SDK = {"openai", "pydantic", "pydantic_core", "annotated_types", "typing_inspection", "typing_extensions", "distro"}
 HTTP = {"httpx", "httpcore", "h11", "anyio", "sniffio", "idna", "certifi", "httpx_aiohttp", "jiter"}

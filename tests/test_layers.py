@@ -13,9 +13,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "streaming_chat"
 #: From the bottom up. A module may import what stands below it, and a family (core, renderers, providers) its own.
 LAYERS = (
     {"core", "__init__"},
-    {"signals", "values", "folders", "spelling"},
+    {"signals", "values", "folders", "spelling", "argument_parser", "standard_input"},
     {"terminal", "price_list", "dotenv_file", "toml_file"},
-    {"trust"},
+    {"keyboard", "trust"},
     {"settings", "notices", "turn", "line_reader", "adaptations"},
     {"renderers", "providers", "history", "local_server"},
     {"transcripts"},
@@ -135,6 +135,24 @@ def test_the_core_does_no_input_or_output_and_reads_no_clock(path):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_write_goes_through_the_one_place_for_outputs(path):
+    used = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "sys":
+            used.add(node.attr)
+        elif isinstance(node, ast.ImportFrom) and node.module == "sys":
+            used |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+            used.add("stdout")
+    outputs = used & {"stdout", "stderr", "__stdout__", "__stderr__"}
+    assert not outputs or name_of(path) in ("terminal.py", "__main__.py"), outputs
+
+
+def test_only_one_place_changes_a_terminals_settings():
+    assert [name_of(path) for path in MODULES if "tcsetattr" in path.read_text(encoding="utf-8")] == ["keyboard.py"]
 
 
 def test_the_streaming_loop_knows_neither_providers_nor_renderers():

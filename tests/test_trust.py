@@ -296,9 +296,7 @@ def test_a_list_that_others_may_write_or_that_is_damaged_trusts_nothing(
     assert not server.chats
 
 
-def test_a_state_folder_that_others_may_write_trusts_nothing(
-    world: World, server: Server, there: Callable[..., None]
-) -> None:
+def test_a_state_folder_that_others_may_write_trusts_nothing(world: World, there: Callable[..., None]) -> None:
     there("OPENAI_BASE_URL={url}\n")
     assert world.run("config", "trust").returncode == 0
     for place in (world.state, world.state.parent):

@@ -29,6 +29,7 @@ if __name__ == "__main__" and __spec__ is not None:
 def main() -> None:
     """Run the program and leave with its status. Does not return."""
     try:
+        _open_what_is_closed()
         status = _status()
     except KeyboardInterrupt:
         status = 130
@@ -36,10 +37,26 @@ def main() -> None:
     os._exit(status if isinstance(status, int) else 0)
 
 
+def _open_what_is_closed() -> None:
+    """Give a standard stream that is closed (`2>&-`) a file: else the next one that is opened would take its number.
+
+    Then whatever is written to standard error without asking would end in the history, say. For Python itself the stream
+    stays closed.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            try:
+                # The lowest number that is free, which is this one. Inherited, as standard streams are.
+                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            except OSError:
+                return
+
+
 def _status() -> object:
     import gc
     import signal
-    from contextlib import suppress
 
     # The collector would look at every object again and again while modules are imported, and none of them is garbage.
     # The first request switches it on.
@@ -61,10 +78,15 @@ def _status() -> object:
         status: object = run(sys.argv[1:])
     except SystemExit as ending:
         status = ending.code
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
+    # What argparse has printed. Everything else has been written by now, and checked.
+    for stream, failed in ((sys.stdout, 1), (sys.stderr, status)):
+        try:
             if stream is not None:
                 stream.flush()
+        except BrokenPipeError:
+            status = 141 if failed == 1 else failed
+        except OSError:
+            status = failed
     return status
 
 

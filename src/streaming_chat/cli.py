@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +13,16 @@ from urllib.parse import urlsplit
 
 from streaming_chat import __version__
 from streaming_chat.adaptations import Adaptations
+from streaming_chat.argument_parser import ArgumentParser
 from streaming_chat.config_command import config_json, config_lines, shown
 from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, OutputClosed, UsageError
 from streaming_chat.core.sanitize import sanitize, sanitize_json
-from streaming_chat.folders import config_folder, state_folder, unsafe_place
+from streaming_chat.folders import NO_HOME, config_folder, state_folder, unsafe_place
 from streaming_chat.notices import Notices
 from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load
 from streaming_chat.signals import end_on_termination, heeded_in_time, status_of_signal
 from streaming_chat.spelling import nearest
+from streaming_chat.standard_input import StandardInput
 from streaming_chat.terminal import Output, color_wanted
 from streaming_chat.trust import Dotenv, TrustList
 from streaming_chat.values import file_path
@@ -32,11 +33,14 @@ HISTORY_FILE_NAME = "history.db"
 #: First words that are commands. Those without a handler in `run` are kept free for commands to come.
 COMMAND_WORDS = ("compare", "batch", "bench", "history", "models", "config")
 
+#: The word of a prompt that stands for standard input.
+_STANDARD_INPUT = "-"
+
 _OPENAI_HOST = "api.openai.com"
 
 _DESCRIPTION = """\
 Ask a model and see every token the moment it arrives. Without PROMPT, in a terminal, a chat opens. Piped input is the
-prompt, or is added to the one given.
+prompt, or is added to the one given; - stands for it at another place.
 """
 
 _EPILOG = f"""\
@@ -56,7 +60,7 @@ exit status:
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(ArgumentParser):
     """argparse, with errors of this program's form."""
 
     def error(self, message: str) -> NoReturn:
@@ -139,7 +143,8 @@ class _Program:
         flags = {name: value if OPTIONS[name].parse is file_path else _text(value) for name, value in flags.items()}
 
         self._notices = _notices(no_color="no_color" in flags, quiet="quiet" in flags)
-        self._config_file = config_folder() / CONFIG_FILE_NAME
+        folder = config_folder()
+        self._config_file = None if folder is None else folder / CONFIG_FILE_NAME
         self._trusted = TrustList(state_folder())
         self._settings = load(
             flags,
@@ -151,6 +156,7 @@ class _Program:
         )
         self._notices = _notices(no_color=self._settings.no_color, quiet=self._settings.quiet)
         self._output = Output.of("stdout", color=color_wanted(os.environ, no_color=self._settings.no_color))
+        self._input = StandardInput(self._notices.notice, left_alone=self._settings.no_stdin)
 
     def run(self) -> int:
         """Do what was asked; the exit status."""
@@ -174,8 +180,8 @@ class _Program:
                 color=self._output.has_color,
                 play=self._play,
                 prices=self._settings.prices,
-                notice=self._notices.notice,
-                tell=self._notices.line,
+                notices=self._notices,
+                standard_input=self._input,
             )
         handlers: dict[str, Callable[[], int]] = {"models": self._models, "config": self._config}
         if command not in handlers:
@@ -269,24 +275,21 @@ class _Program:
 
     def _prompt(self) -> str | None:
         """What to ask, or None for a chat."""
-        given = " ".join(self._words)
-        piped = None if sys.stdin is None or sys.stdin.isatty() else self._piped()
-        if not self._words and piped is None and sys.stdin is not None:
+        if not self._words and self._input.is_terminal:
             return None
-        prompt = "\n\n".join(part for part in (given.strip(), (piped or "").strip("\r\n")) if part.strip())
+        place = self._words.index(_STANDARD_INPUT) if _STANDARD_INPUT in self._words else None
+        # It can be read once, and is at its end when it is named again: as with `cat - -`.
+        words = [word if word != _STANDARD_INPUT else "" for word in self._words]
+        if place is None:
+            parts = [_joined(words), self._input.piped()]
+        else:
+            parts = [_joined(words[:place]), self._input.text(), _joined(words[place:])]
+        prompt = "\n\n".join(part for part in (part.strip("\r\n") for part in parts) if part.strip())
         if not prompt:
             raise UsageError(
                 "there is nothing to ask", f'{PROGRAM} "question", or pipe a text in; alone, in a terminal, it chats'
             )
         return prompt
-
-    def _piped(self) -> str:
-        content = sys.stdin.buffer.read()
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            self._notices.notice("the piped input is not UTF-8 throughout: the rest is sent as U+FFFD")
-            return content.decode("utf-8-sig", errors="replace")
 
     def _session(self, *, in_chat: bool) -> Any:
         from streaming_chat.history import History, kept_endpoint
@@ -460,18 +463,21 @@ class _Program:
 
     @cached_property
     def _state(self) -> Path | None:
-        """The state folder; None where others may put something into it, which is told once."""
+        """The state folder; None where there is none, or where others may put something into it, which is told once."""
         folder = state_folder()
-        found = unsafe_place(folder)
-        if found is None:
-            return folder
-        self._notices.notice(f"the state folder is not used, and no history is kept: {_unsafe(folder, *found)}")
-        return None
+        if folder is None:
+            if not self._settings.no_history:
+                self._notices.notice(f"no history is kept: there is no home folder ({NO_HOME})")
+            return None
+        if found := unsafe_place(folder):
+            self._notices.notice(f"the state folder is not used, and no history is kept: {_unsafe(folder, *found)}")
+            return None
+        return folder
 
     def _require_safe_state(self) -> None:
         """UsageError where the history may be another one's."""
         folder = state_folder()
-        if found := unsafe_place(folder):
+        if folder is not None and (found := unsafe_place(folder)):
             raise UsageError(
                 f"the history is not read: {_unsafe(folder, *found)}",
                 f"chmod go-w {found[0]}, if it is yours; or XDG_STATE_HOME names another folder",
@@ -479,7 +485,10 @@ class _Program:
 
     @property
     def _history_path(self) -> Path:
-        return state_folder() / HISTORY_FILE_NAME
+        folder = state_folder()
+        if folder is None:
+            raise UsageError("there is no history: there is no home folder to keep it in", NO_HOME)
+        return folder / HISTORY_FILE_NAME
 
     def _files(self, log: Path | None) -> dict[str, Path | None]:
         return {
@@ -497,6 +506,11 @@ def _given(settings: Settings) -> dict[str, Any]:
         for name in ("temperature", "top_p", "max_tokens", "system", "param", "stateful")
         if getattr(settings, name) != getattr(Settings(), name)
     }
+
+
+def _joined(words: Sequence[str]) -> str:
+    """The words of a prompt as one text."""
+    return " ".join(word for word in words if word).strip()
 
 
 def _notices(*, no_color: bool, quiet: bool) -> Notices:

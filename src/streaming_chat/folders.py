@@ -12,13 +12,20 @@ _NAME = "streaming-chat"
 SESSION_NAME = "project02-streaming-%Y%m%d-%H%M%S"
 
 
-def config_folder() -> Path:
-    """Where `config.toml` is looked for."""
+#: What is to be done where there is no such folder.
+NO_HOME = "set HOME or XDG_STATE_HOME"
+
+
+def config_folder() -> Path | None:
+    """Where `config.toml` is looked for; None for a user without a home folder."""
     return _folder("user_config_path", "XDG_CONFIG_HOME", ".config")
 
 
-def state_folder() -> Path:
-    """Where history and typed lines are kept. It is made, for the user alone, by whoever writes there first."""
+def state_folder() -> Path | None:
+    """Where history and typed lines are kept; None for a user without a home folder.
+
+    It is made, for the user alone, by whoever writes there first.
+    """
     return _folder("user_state_path", "XDG_STATE_HOME", ".local/state")
 
 
@@ -124,7 +131,16 @@ def replace_private(path: Path, text: str) -> None:
         raise
 
 
-def _folder(of_platformdirs: str, variable: str, below_home: str) -> Path:
+def _folder(of_platformdirs: str, variable: str, below_home: str) -> Path | None:
+    try:
+        folder = _found(of_platformdirs, variable, below_home)
+    except RuntimeError:  # Neither HOME nor an entry in the list of users: the user id of a container, for one.
+        return None
+    # Earlier versions of platformdirs leave the `~`, which would be a folder of that name.
+    return None if folder.parts[0] == "~" else folder
+
+
+def _found(of_platformdirs: str, variable: str, below_home: str) -> Path:
     try:
         import platformdirs
     except ImportError:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stderr, suppress
+from contextlib import AbstractContextManager, redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import is_searching
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
@@ -24,8 +26,13 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from streaming_chat.commands import COMMANDS
 from streaming_chat.core.secret import without_secret
 from streaming_chat.folders import make_private
+from streaming_chat.keyboard import Keyboard
 from streaming_chat.line_reader import LineCleared
 from streaming_chat.settings import OPTIONS
+from streaming_chat.terminal import text_stream
+
+if sys.platform != "win32":
+    from prompt_toolkit.input.vt100 import Vt100Input
 
 _HISTORY_FILE = "typed"
 
@@ -38,6 +45,7 @@ class LineEditor:
 
     def __init__(
         self,
+        keyboard: Keyboard,
         *,
         state_folder: Path | None,
         models: Callable[[], list[str]],
@@ -55,8 +63,9 @@ class LineEditor:
         # A terminal that was closed a moment ago is the end of the input, about which the library has a warning to print.
         with redirect_stderr(StringIO()):
             self._session: PromptSession[str] = PromptSession(
+                input=_keys(keyboard),
                 output=_Terminal.from_pty(
-                    sys.stdout, term=os.environ.get("TERM"), default_color_depth=ColorDepth.from_env()
+                    text_stream("stdout"), term=os.environ.get("TERM"), default_color_depth=ColorDepth.from_env()
                 ),
                 history=_history(state_folder, secret, notice),
                 completer=_ChatCompleter(models),
@@ -121,6 +130,27 @@ class _Terminal(Vt100_Output):
             super().flush()
 
 
+if sys.platform != "win32":
+
+    class _Keys(Vt100Input):
+        """The keys. What the terminal does with them is changed in one place, which knows when that may be done."""
+
+        def __init__(self, keyboard: Keyboard) -> None:
+            super().__init__(sys.stdin)
+            self._keyboard = keyboard
+
+        def raw_mode(self) -> AbstractContextManager[None]:
+            return self._keyboard.raw()
+
+        def cooked_mode(self) -> AbstractContextManager[None]:
+            return self._keyboard.as_found()
+
+
+def _keys(keyboard: Keyboard) -> Input | None:
+    """None is the library's own."""
+    return None if sys.platform == "win32" else _Keys(keyboard)
+
+
 class _TypedLines(FileHistory):
     """The lines of all chats, less the key."""
 
@@ -158,6 +188,11 @@ def _bindings() -> KeyBindings:
             buffer.insert_text("\n")
         else:
             buffer.validate_and_handle()
+
+    # The library switches the terminal's signals off, and would ignore the key.
+    @bindings.add("c-\\")
+    def _(_event: KeyPressEvent) -> None:
+        signal.raise_signal(signal.SIGQUIT)
 
     @bindings.add("escape", "enter", filter=~is_searching)
     def _(event: KeyPressEvent) -> None:

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from streaming_chat.terminal import Keyboard, Output
+from streaming_chat.keyboard import Keyboard
+from streaming_chat.terminal import Output
 
 
 class LineCleared(KeyboardInterrupt):
@@ -16,23 +17,26 @@ class LineCleared(KeyboardInterrupt):
 class LineReader:
     """Reads messages with `input()`. A backslash at the end of a line goes on to the next.
 
+    The prompt is written to `output`, unless `shown` is the keyboard's own terminal, which `input()` draws on by itself.
     `before_first` is called once, right before the first prompt.
     """
 
-    def __init__(self, output: Output, keyboard: Keyboard, *, before_first: Callable[[], None]) -> None:
+    def __init__(self, output: Output, keyboard: Keyboard, *, shown: Output, before_first: Callable[[], None]) -> None:
         self._output = output
+        self._shown = shown
         self._keyboard = keyboard
         self._before_first: Callable[[], None] | None = before_first
 
     def read(self) -> str:
         """One message. EOFError for Ctrl-D, KeyboardInterrupt for Ctrl-C (LineCleared, if something had been typed)."""
         if self._before_first is not None:
-            _use_readline()
+            if self._keyboard.is_ours:
+                _use_readline()
             self._before_first()
             self._before_first = None
         lines: list[str] = []
         try:
-            with self._keyboard.as_found():
+            with self._keyboard.lines():
                 lines.append(self._line("You: "))
                 while lines[-1].endswith("\\"):
                     lines[-1] = lines[-1][:-1]
@@ -51,7 +55,7 @@ class LineReader:
         """Nothing is to be put back."""
 
     def _line(self, prompt: str) -> str:
-        if sys.stdout.isatty():
+        if self._shown.is_terminal:
             return input(prompt)
         # `input()` would write the prompt among the answers.
         self._output.write(prompt)

@@ -46,6 +46,10 @@ class Notices:
         safe = sanitize(text)
         self._write((self.output.styled(style, safe) if style else safe) + "\n")
 
+    def question(self, text: str) -> None:
+        """A question, after which the user types on the same line."""
+        self._write(sanitize(text))
+
     def _labelled(self, label: str, text: str, *, in_lines: bool = False) -> str:
         # One line, whatever a server put into its message. Errors stay one on a terminal too, to be copied.
         line = f"{label}: " + " ".join(sanitize(text).split())

@@ -27,9 +27,6 @@ from streaming_chat.settings import OPTIONS, Settings
 from streaming_chat.signals import ended_at_once, interruptible, no_interrupt
 from streaming_chat.usage_lines import summary
 
-#: Bracketed paste off, the cursor shown, a new line: whatever the editor had got to.
-_AS_FOUND = b"\x1b[?2004l\x1b[?25h\r\n"
-
 #: A slash and a word: a path (`/etc/hosts`) or a line that begins with a blank is a message.
 _COMMAND = re.compile(r"/[^\s/]*(\s|$)")
 
@@ -71,8 +68,9 @@ class _EarlyPrompt:
         session = self._chat.session
         # Until the editor waits, an exception from a signal may get lost: in an import, or where an event loop is made.
         with ExitStack() as until_drawn:
-            until_drawn.enter_context(ended_at_once(self._leave))
+            until_drawn.enter_context(ended_at_once())
             with session.keyboard.queued():
+                session.keyboard.is_drawn_on = True
                 self._draw(session.output.styled("you", "You: "))
                 self._reader = self._make(until_drawn.close)
                 self._draw("\r")
@@ -82,22 +80,21 @@ class _EarlyPrompt:
         """Leave the terminal as it was found."""
         if self._reader is not None:
             self._reader.close()
+        self._chat.session.keyboard.is_drawn_on = False
 
     def _draw(self, text: str) -> None:
         # That the terminal has been closed is told by the end of what is read from it.
         with suppress(OutputClosed):
             self._chat.session.output.write(text)
 
-    def _leave(self) -> None:
-        # By the system's own calls: a signal may come in the middle of a write, and a buffer is not to be entered twice.
-        with suppress(OSError):
-            os.write(1, _AS_FOUND)
-        self._chat.session.keyboard.restore()
-
 
 def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
     """Talk until the user leaves. `state_folder` keeps the typed lines; None keeps none."""
     notices = chat.session.notices
+    try:
+        chat.session.keyboard.wait_for_foreground()
+    except EOFError:
+        return
     for line in header(chat.session.settings, chat.session.endpoint):
         # Between words, where the terminal would break inside one.
         notices.line(fill(line, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False), style="dim")
@@ -182,8 +179,9 @@ def _reader(chat: Chat, state_folder: Path | None, color: bool) -> Reader:
     # The SDK is imported, and the connection opened, while the user reads the header and types.
     preload = threading.Thread(target=_preload, args=(chat,), daemon=True)
     notices = chat.session.notices
-    simple = LineReader(notices.output, chat.session.keyboard, before_first=preload.start)
-    if not chat.session.output.is_terminal or os.environ.get("TERM") == "dumb":
+    keyboard = chat.session.keyboard
+    simple = LineReader(notices.output, keyboard, shown=chat.session.output, before_first=preload.start)
+    if not keyboard.is_ours or os.environ.get("TERM") == "dumb":
         return simple
 
     def make(when_drawn: Callable[[], None]) -> Reader:
@@ -199,6 +197,7 @@ def _reader(chat: Chat, state_folder: Path | None, color: bool) -> Reader:
             preload.start()
 
         return LineEditor(
+            keyboard,
             state_folder=state_folder,
             models=lambda: _model_names(chat),
             color=color,

@@ -10,6 +10,7 @@ from streaming_chat.core.errors import ExitStatus
 from streaming_chat.core.events import Outcome, TextDelta
 from streaming_chat.history import StoredTurn
 from streaming_chat.history.playback import as_turn, events_of
+from streaming_chat.keyboard import Keyboard
 from streaming_chat.notices import Notices
 from streaming_chat.renderers.ndjson import NDJSONRenderer
 from streaming_chat.renderers.on_terminal import terminal_renderer
@@ -17,7 +18,7 @@ from streaming_chat.renderers.plain import PlainRenderer
 from streaming_chat.renderers.status import StatusRenderer
 from streaming_chat.settings import Settings
 from streaming_chat.signals import one_interrupt
-from streaming_chat.terminal import Keyboard, Output
+from streaming_chat.terminal import Output
 from streaming_chat.turn import Renderer
 
 
@@ -38,7 +39,7 @@ def replay(
     answer, status = _renderers(settings, output, notices)
     before = 0.0
     text = ""
-    with one_interrupt(), Keyboard().kept_silent():
+    with one_interrupt(), Keyboard(output).silent():
         try:
             for event in events_of(turn):
                 at = getattr(event, "at", before)

@@ -17,6 +17,7 @@ from streaming_chat.core.events import Outcome
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.usage_sums import UsageSums
 from streaming_chat.history import History, StoredTurn
+from streaming_chat.keyboard import Keyboard
 from streaming_chat.notices import Notices, beginning, counted
 from streaming_chat.renderers.ndjson import NDJSONRenderer
 from streaming_chat.renderers.on_terminal import terminal_renderer
@@ -26,7 +27,8 @@ from streaming_chat.renderers.status import StatusRenderer
 from streaming_chat.session_log import SessionLog
 from streaming_chat.settings import Settings, parse
 from streaming_chat.signals import one_interrupt
-from streaming_chat.terminal import Keyboard, Output
+from streaming_chat.standard_input import without_nul
+from streaming_chat.terminal import Output
 from streaming_chat.turn import Provider, Renderer, run_turn
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ class Session:
         self.notices = notices
         self.log = log
         self.adaptations = adaptations
-        self.keyboard = Keyboard()
+        self.keyboard = Keyboard(output)
         self.last_turn: Turn | None = None
         self.last_prompt: str | None = None
         self.usage_sums = UsageSums()
@@ -106,18 +108,19 @@ class Session:
         return self.last_prompt
 
     def ask(self, prompt: str) -> Turn:
-        """Send `prompt`, show the answer, keep the record."""
+        """Send `prompt`, show the answer, keep the record. UsageError for one that is not text."""
         # Switched off since the start (__main__.py). What is there by now is no garbage, and is not looked at any more.
         if not gc.isenabled():
             gc.freeze()
             gc.enable()
-        request = self._request(prompt)
+        request = self._request(without_nul(prompt, "the message"))
         self.last_prompt = prompt
         if self.log:
             self.log.user(prompt)
-        hint = StallHint(self.output, self.notices.output)
+        # In the background, the row of the cursor is somebody else's.
+        hint = StallHint(self.output, self.notices.output, may_draw=lambda: self.output.is_in_foreground is not False)
         renderers = self._renderers(request, hint)
-        with one_interrupt(), self.keyboard.kept_silent(), closing(hint):
+        with one_interrupt(), self.keyboard.silent(), closing(hint):
             turn = run_turn(request, self.provider, renderers, retries=self.settings.retries, shorten=self._shortened)
         self.last_turn = turn
         if turn.usage and turn.usage.prompt_tokens:

@@ -182,6 +182,15 @@ class Settings:
         environment="OPENAI_BASE_URL",
         metavar="URL",
     )
+    no_stdin: bool = _option(
+        False,
+        on_or_off,
+        "leave standard input alone: in a loop that reads a list, for one",
+        "-n",
+        "--no-stdin",
+        is_switch=True,
+        in_config_file=False,
+    )
     insecure_http: bool = _option(
         False,
         on_or_off,
@@ -412,7 +421,7 @@ def load(
     environment: Mapping[str, str],
     *,
     folder: Path,
-    config_file: Path,
+    config_file: Path | None,
     notice: Callable[[str], None],
     trust_of: Callable[[DotenvFile], Trust] = lambda _file: Trust.UNTRUSTED,
 ) -> Settings:
@@ -421,7 +430,7 @@ def load(
     `flags` has the text of each flag that was given, by option name; `.env` is looked for from `folder` upward, and
     `trust_of` says what the user thinks of it. UsageError names the value that cannot be used and where it stands.
     """
-    from_config_file = _read_config_file(config_file)
+    from_config_file = _read_config_file(config_file) if config_file else {}
     file = nearest_dotenv(folder, notice)
     own_base_url = str(from_config_file.get("base_url", (Settings.base_url,))[0])
     dotenv, from_dotenv = _judged(file, trust_of, own_base_url) if file else (None, {})

@@ -1,4 +1,4 @@
-"""What Ctrl-C, SIGTERM and SIGHUP do."""
+"""What Ctrl-C, SIGTERM and SIGHUP do, and how the terminal is left when another signal stops or ends the program."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 #: Seconds that the program may take to end once a signal has asked for it.
 _LONGEST_END = 3.0
+
+#: Signals that end a program where it stands, unless it handles them. Not those of a fault (SIGSEGV): after its handler,
+#: the fault would come again.
+_SUDDEN = (
+    *("SIGQUIT", "SIGABRT", "SIGUSR1", "SIGUSR2", "SIGTRAP", "SIGSYS"),
+    *("SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO", "SIGPWR", "SIGSTKFLT"),
+)
 
 
 class _State:
@@ -32,6 +40,13 @@ class _State:
     hurried = False
     #: When a signal first asked for the end of the program, on the monotonic clock.
     asked_at: float | None = None
+    #: A signal that stops the program or ends it where it stands came during it.
+    sudden: int | None = None
+    #: The program is about to be stopped, or has not taken the terminal again yet.
+    stopping = False
+    #: Leaves the terminal as it was found, and takes it again; None while nothing of it is changed.
+    leave_terminal: Callable[[], None] | None = None
+    take_terminal: Callable[[], None] | None = None
 
 
 def end_on_termination() -> None:
@@ -39,6 +54,9 @@ def end_on_termination() -> None:
 
     def leave(number: int, _frame: FrameType | None) -> None:
         _State.asked_at = _State.asked_at or time.monotonic()
+        # The last words, written from the background to a terminal with `stty tostop`, would stop the program once more.
+        if hasattr(signal, "SIGTTOU"):
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         if _State.leaving:
             return
         if _State.finishing or _State.untorn:
@@ -58,12 +76,11 @@ def end_on_termination() -> None:
 
 
 @contextmanager
-def ended_at_once(put_in_order: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and SIGHUP end the program where it stands, after `put_in_order`: in an import, a SystemExit can get lost."""
+def ended_at_once() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program where it stands: in an import, a SystemExit can get lost."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        put_in_order()
-        os._exit(128 + number)
+        _exit(128 + number)
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     found = {number: signal.getsignal(number) for number in numbers}
@@ -75,6 +92,79 @@ def ended_at_once(put_in_order: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in found.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def terminal_in_order(leave: Callable[[], None], take: Callable[[], None]) -> Iterator[None]:
+    """`leave` is called before a signal stops the program or ends it where it stands, `take` when it continues after a stop.
+
+    For a terminal whose settings are changed. Both run in the main thread, and may be called several times. The program is
+    stopped and ended by the signal itself all the same: the shell sees what it is used to, and the system dumps the core if
+    it is set to. What is ignored stays ignored. In a thread other than the main one nothing happens: no signal goes there.
+    """
+    if threading.current_thread() is not threading.main_thread() or _State.leave_terminal is not None:
+        yield
+        return
+    names = [*_SUDDEN, "SIGTSTP"]
+    numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
+    found = {number: signal.SIG_DFL for number in numbers if signal.getsignal(number) == signal.SIG_DFL}
+    _State.leave_terminal, _State.take_terminal = leave, take
+    try:
+        for number in found:
+            signal.signal(number, _stop_or_end)
+        with _continued(take):
+            yield
+    finally:
+        for number in found:
+            signal.signal(number, signal.SIG_DFL)
+        _State.leave_terminal = _State.take_terminal = None
+
+
+@contextmanager
+def _continued(take: Callable[[], None]) -> Iterator[None]:
+    """After a SIGSTOP, which no handler sees, there is a SIGCONT too: the shell has had the terminal meanwhile."""
+    number = getattr(signal, "SIGCONT", None)
+    if number is None:
+        yield
+        return
+
+    def continued(_number: int, _frame: FrameType | None) -> None:
+        # Whoever stopped it by a handler takes the terminal himself, once the handler is there again.
+        if not _State.stopping:
+            take()
+
+    found = signal.signal(number, continued)
+    try:
+        yield
+    finally:
+        signal.signal(number, found)
+
+
+def _stop_or_end(number: int, _frame: FrameType | None = None) -> None:
+    if _State.untorn:
+        _State.sudden = number
+        return
+    take = _State.take_terminal
+    if _State.leave_terminal is not None:
+        _State.leave_terminal()
+    handler = signal.signal(number, signal.SIG_DFL)
+    _State.stopping = True
+    try:
+        # To this very thread: with `os.kill` another one may take it, and this one would go on for a moment.
+        signal.raise_signal(number)
+    finally:
+        # It was stopped, and continues; or it was not, as nobody could have continued it (an orphaned process group).
+        signal.signal(number, handler)
+        _State.stopping = False
+        if take is not None:
+            take()
+
+
+def _exit(status: int) -> NoReturn:
+    """End where the program stands, with the terminal as it was found."""
+    if _State.leave_terminal is not None:
+        _State.leave_terminal()
+    os._exit(status)
 
 
 def status_of_signal() -> int | None:
@@ -126,6 +216,9 @@ def untorn() -> Iterator[None]:
     finally:
         _State.untorn = False
         interrupted, _State.interrupted = _State.interrupted, False
+        sudden, _State.sudden = _State.sudden, None
+        if sudden is not None:
+            _stop_or_end(sudden)
     if interrupted:
         _interrupt()
     if not _State.finishing:
@@ -214,7 +307,7 @@ def _end_if_overdue(_number: int, _frame: FrameType | None) -> None:
     """Whoever asked for the end gets it, also where a terminal that takes nothing is written to without end."""
     if _State.asked_at is not None and time.monotonic() - _State.asked_at > _LONGEST_END:
         number = _State.leaving or _State.pending or signal.SIGTERM
-        os._exit(128 + number)
+        _exit(128 + number)
 
 
 def _nothing_unraisable(_what: object) -> None:

@@ -1,20 +1,19 @@
-"""The program's outputs, and the terminal as a device: what is written where, and how it is left.
+"""The program's outputs: what is written where, and how.
 
-Nothing here knows what the text means. Text from outside is sanitised before it gets here, if a terminal will show it.
+Rule: nothing else writes to standard output or standard error. Nothing here knows what the text means. Text from outside is
+sanitised before it gets here, if a terminal will show it.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import signal
 import stat
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO
+from typing import BinaryIO, TextIO
 
 from streaming_chat.core.errors import OutputClosed, OutputFailed
 from streaming_chat.signals import is_hurried, must_wait, untorn
@@ -99,6 +98,19 @@ class Output:
             finally:
                 self.is_cut = self.is_cut or bool(self._backlog)
                 self._backlog.clear()
+
+    @property
+    def is_in_foreground(self) -> bool | None:
+        """As `in_foreground` tells it of a terminal; None for everything else."""
+        return in_foreground(self._number) if self.is_terminal and self._number is not None else None
+
+    def write_unless_stuck(self, data: bytes) -> None:
+        """Write a few bytes past all that waits, if the device takes them at once; for a signal's handler."""
+        if self._number is None:
+            return
+        with suppress(OSError, ValueError):
+            if select.select([], [self._number], [], 0)[1]:
+                os.write(self._number, data)
 
     @property
     def is_behind(self) -> bool:
@@ -237,110 +249,25 @@ def _file_number(stream: BinaryIO | None) -> int | None:
         return None
 
 
+def text_stream(name: str) -> TextIO:
+    """The stream that `sys` calls `name`, for a library that draws on a terminal by itself."""
+    stream: TextIO = getattr(sys, name)
+    return stream
+
+
+def in_foreground(number: int) -> bool | None:
+    """Whether the shell has given the terminal with this file number to the process group that this program is in.
+
+    None where `number` is not the terminal that controls this process, or the system has no such thing.
+    """
+    if not hasattr(os, "tcgetpgrp"):  # Windows
+        return None
+    try:
+        return os.tcgetpgrp(number) == os.getpgrp()
+    except OSError:
+        return None
+
+
 def color_wanted(environment: Mapping[str, str], *, no_color: bool) -> bool:
     """Whether a terminal may be sent colours at all."""
     return not no_color and environment.get("TERM", "") != "dumb"
-
-
-class Keyboard:
-    """What the terminal does with keys. Where standard input is no terminal, nothing happens."""
-
-    def __init__(self) -> None:
-        self._found = _terminal_attributes()
-
-    @contextmanager
-    def silent(self) -> Iterator[None]:
-        """Keys are not echoed into what is being written; they wait for the next prompt. Ctrl-C stays a signal."""
-        if self._found is None:
-            yield
-            return
-        import termios
-
-        silent = [*self._found]
-        # Without ICANON too: a Ctrl-D would otherwise be eaten by the line discipline.
-        silent[3] &= ~(termios.ECHO | termios.ICANON)
-        with _attributes(silent):
-            yield
-
-    @contextmanager
-    def kept_silent(self) -> Iterator[None]:
-        """`silent`, and again when the program goes on after a Ctrl-Z: the shell has had the terminal meanwhile."""
-        with self.silent():
-            if self._found is None or threading.current_thread() is not threading.main_thread():
-                yield
-                return
-            import termios
-
-            silent = termios.tcgetattr(0)
-
-            def again(_number: int, _frame: object) -> None:
-                # In the background, whoever changes a terminal is stopped.
-                with suppress(OSError, termios.error):
-                    if os.tcgetpgrp(0) == os.getpgrp():
-                        termios.tcsetattr(0, termios.TCSANOW, silent)
-
-            found = signal.signal(signal.SIGCONT, again)
-            try:
-                yield
-            finally:
-                signal.signal(signal.SIGCONT, found)
-
-    @contextmanager
-    def queued(self) -> Iterator[None]:
-        """Keys wait as they are, for a program that reads each by itself; Ctrl-C and Enter are keys like others."""
-        if self._found is None:
-            yield
-            return
-        import termios
-
-        raw = [*self._found]
-        raw[0] &= ~termios.ICRNL
-        raw[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
-        with _attributes(raw):
-            yield
-
-    def restore(self) -> None:
-        """Treat keys as before the program began, from now on."""
-        if self._found is not None:
-            import termios
-
-            with suppress(termios.error):
-                termios.tcsetattr(0, termios.TCSANOW, self._found)
-
-    @contextmanager
-    def as_found(self) -> Iterator[None]:
-        """Keys are treated as before the program began: for another program, or for a line that the system edits."""
-        if self._found is None:
-            yield
-            return
-        with _attributes(self._found):
-            yield
-
-
-def _terminal_attributes() -> list[Any] | None:
-    try:
-        import termios
-    except ImportError:  # Windows
-        return None
-    try:
-        return termios.tcgetattr(0)
-    except (termios.error, OSError):
-        return None
-
-
-@contextmanager
-def _attributes(attributes: list[Any]) -> Iterator[None]:
-    import termios
-
-    try:
-        before = termios.tcgetattr(0)
-    except termios.error:  # A terminal that has been closed has no attributes.
-        yield
-        return
-    try:
-        # Not TCSAFLUSH: what was typed ahead is kept.
-        termios.tcsetattr(0, termios.TCSADRAIN, attributes)
-        yield
-    finally:
-        with suppress(termios.error):
-            termios.tcsetattr(0, termios.TCSADRAIN, before)

@@ -18,9 +18,9 @@ _FALSE = {"", "0", "false", "no", "off"}
 
 def words(text: str) -> str:
     """Text that is not blank."""
-    if not text.strip():
-        raise ValueError("must not be empty")
-    return text
+    if "\0" in text:
+        raise ValueError("must not hold NUL characters")
+    return _not_blank(text)
 
 
 def unparsed(text: str) -> str:
@@ -149,7 +149,16 @@ def environment_variable(text: str) -> str:
 
 def file_path(text: str) -> Path:
     """A path, with `~` for the home folder."""
-    return Path(words(text)).expanduser()
+    try:
+        return Path(_not_blank(text)).expanduser()
+    except RuntimeError:
+        raise ValueError(f"must not begin with ~ where there is no such home folder: {text!r}") from None
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
 
 
 def parameters(text: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
@@ -26,7 +25,9 @@ from streaming_chat.history_command.listing import found_lines, table
 from streaming_chat.history_command.new_file import write_file
 from streaming_chat.history_command.page import page
 from streaming_chat.history_command.progress import Progress
-from streaming_chat.notices import counted
+from streaming_chat.notices import Notices, counted
+from streaming_chat.standard_input import StandardInput
+from streaming_chat.terminal import Output
 from streaming_chat.transcripts import FORMAT_OF_ENDING, FORMATS, written
 from streaming_chat.transcripts.turns_json import as_object
 
@@ -47,19 +48,23 @@ def history_command(
     color: bool = False,
     play: Callable[[StoredTurn, argparse.Namespace], int] | None = None,
     prices: Prices = NO_PRICES,
-    notice: Callable[[str], None] = lambda _: None,
-    tell: Callable[[str], None] = lambda _: None,
+    notice: Callable[[str], None] | None = None,
+    notices: Notices | None = None,
+    standard_input: StandardInput | None = None,
 ) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
     `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again; `prices` say what
-    one cost; `notice` is told what was damaged, `tell` how far long work is. Raises ChatError when the arguments are wrong,
-    when there is no such turn, when the history cannot be read, and when a file cannot be written. `--help` leaves by
-    SystemExit(0).
+    one cost; `notice` is told what was damaged. What does not belong to the output goes to `notices`, which is standard
+    error unless given. Raises ChatError when the arguments are wrong, when there is no such turn, when the history cannot be
+    read, and when a file cannot be written. `--help` leaves by SystemExit(0).
     """
     options = parse(arguments)
+    notices = notices or Notices(Output.of("stderr", color=False))
+    notice = notice or notices.notice
+    standard_input = standard_input or StandardInput(notice)
     with closing(History(path, notice)) as history:
-        command = _Command(history, options, prices, tell, terminal=terminal, color=color)
+        command = _Command(history, options, prices, notices, standard_input, terminal=terminal, color=color)
         if options.action == "replay" and play is not None:
             return play(command.turn(), options)
         lines: list[str] = getattr(command, f"do_{options.action}")()
@@ -75,7 +80,8 @@ class _Command:
         history: History,
         options: argparse.Namespace,
         prices: Prices,
-        tell: Callable[[str], None],
+        notices: Notices,
+        standard_input: StandardInput,
         *,
         terminal: bool,
         color: bool,
@@ -83,7 +89,8 @@ class _Command:
         self._history = history
         self._options = options
         self._prices = prices
-        self._tell = tell
+        self._notices = notices
+        self._input = standard_input
         self._terminal = terminal
         self._color = color
 
@@ -132,7 +139,7 @@ class _Command:
         format = options.format or _format_of(path)  # noqa: A001 # the word of the option
         turns = self._whole(selection)
         if not turns:
-            sys.stderr.write(f"{self._nothing()}\n")
+            self._notices.always(self._nothing())
             return []
         document = written(turns, format)
         if path is None or str(path) == "-":
@@ -142,8 +149,12 @@ class _Command:
 
     def do_import(self) -> list[str]:
         """Take in turns from files."""
-        progress = Progress(self._tell)
-        turns = [turn for path in self._options.files for turn in _turns_in(path, partial(progress, f"reading {path}"))]
+        progress = Progress(self._notices.line)
+        turns = [
+            turn
+            for path in self._options.files
+            for turn in _turns_in(path, self._input, partial(progress, f"reading {path}"))
+        ]
         numbers = self._history.add(turns, lambda done: progress("importing", done, len(turns)))
         new = [number for number in numbers if number is not None]
         if self._options.json:
@@ -159,9 +170,9 @@ class _Command:
         turns = self._history.figures(selection_of(self._options))
         lines = stats(turns, self._options, self._prices, columns=self._columns(), color=self._color)
         if not turns and self._has_none():
-            sys.stderr.write(f"{self._nothing()}\n")
+            self._notices.always(self._nothing())
         if self._options.html is not None:
-            sys.stderr.write(sanitize(f"the page is in {one_line(str(self._options.html))}") + "\n")
+            self._notices.always(f"the page is in {one_line(str(self._options.html))}")
         return lines
 
     def do_delete(self) -> list[str]:
@@ -173,9 +184,16 @@ class _Command:
             )
         self.require(self._options.numbers)
         count = len(self._history.numbers(selection))
-        if count and not self._options.yes and not _is_confirmed(count):
+        if count and not self._options.yes and not self._is_confirmed(count):
             return self._told(0)
         return self._told(self._history.delete(selection) if count else 0)
+
+    def _is_confirmed(self, count: int) -> bool:
+        turns = counted(count, "turn", "turns")
+        if not self._input.is_terminal:
+            raise UsageError(f"{turns} would be deleted for good", "--yes deletes them without asking")
+        self._notices.question(f"Delete {turns} for good? [y/N] ")
+        return self._input.line().strip().lower() in ("y", "yes")
 
     def do_path(self) -> list[str]:
         """Where it is kept."""
@@ -199,7 +217,7 @@ class _Command:
     def _shown(self, turns: list[TurnSummary], nothing: str) -> list[str]:
         if not turns and self._has_none():
             # Not an entry of the list, so not where the list goes.
-            sys.stderr.write(f"{nothing}\n")
+            self._notices.always(nothing)
         if self._options.json:
             return [self._as_json(turn) for turn in turns]
         columns = self._columns()
@@ -238,11 +256,11 @@ def _format_of(path: Path | None) -> str:
     return format
 
 
-def _turns_in(path: Path, progress: Callable[[int, int], None]) -> list[StoredTurn]:
+def _turns_in(path: Path, standard_input: StandardInput, progress: Callable[[int, int], None]) -> list[StoredTurn]:
     from streaming_chat.transcripts.turns_json import turns_of
 
     try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        content = standard_input.read() if str(path) == "-" else path.read_bytes()
         return turns_of(content.decode("utf-8-sig"), progress)
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}", "give a file that was exported, or -") from None
@@ -256,11 +274,3 @@ def _no_turns(numbers: Sequence[int]) -> UsageError:
         f"no {'turn' if len(numbers) == 1 else 'turns'} {named} in the history",
         "`streaming-chat history` lists the turns that there are",
     )
-
-
-def _is_confirmed(count: int) -> bool:
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError(f"{counted(count, 'turn', 'turns')} would be deleted for good", "--yes deletes them without asking")
-    sys.stderr.write(f"Delete {counted(count, 'turn', 'turns')} for good? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
 
+from streaming_chat.argument_parser import ArgumentParser
 from streaming_chat.core.errors import UsageError
 from streaming_chat.history import OUTCOMES, Selection
 from streaming_chat.transcripts import FORMATS
@@ -20,7 +21,7 @@ _AGO: Final = re.compile(r"(\d{1,6})([hdw])")
 _HOURS: Final = {"h": 1, "d": 24, "w": 168}
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"`{self.prog} --help` shows how it is used")
 

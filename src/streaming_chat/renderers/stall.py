@@ -54,7 +54,7 @@ class StallHint:
 
     That one calls `make_way` before each write. `output` is where it writes; `aside` is to be standard error on the same
     terminal, where the hint is drawn: it is not the answer, and nobody is to wait for it. As long as the terminal has yet to
-    take some of the answer, there is no silence that anybody sees.
+    take some of the answer, there is no silence that anybody sees. Nothing is drawn while `may_draw` says no.
     """
 
     takes_together = True
@@ -68,8 +68,10 @@ class StallHint:
         tick: float = 1.0,
         columns: Callable[[], int] = terminal_columns,
         clock: Callable[[], float] = time.perf_counter,
+        may_draw: Callable[[], bool] = lambda: True,
     ) -> None:
         self._output = output
+        self._may_draw = may_draw
         self._aside = aside
         self._patience = patience
         self._tick = tick
@@ -152,6 +154,8 @@ class StallHint:
             return self._tick
         if silence < self._patience:
             return self._patience - silence
+        if not self._may_draw():
+            return self._tick
         # Measured without the lock: a line may be long.
         hint = _fitting(int(silence), line, self._columns())
         with self._lock:
