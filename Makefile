@@ -10,9 +10,9 @@ BIN := .venv/bin
 .PHONY: chat test check bench demo install clean FORCE
 .DEFAULT_GOAL := chat
 
-# By module: the script beside it names the folder in which it was installed.
+# By the launcher: the script in `.venv` names the folder in which it was installed, and `-m` searches the working folder.
 chat: .venv/.installed
-	@$(BIN)/python -m streaming_chat $(ARGS)
+	@$(BIN)/python projects/02-streaming-chat/streaming_chat.py $(ARGS)
 
 # Beside one another, as most tests wait for a process most of the time: tests/conftest.py says how many at once.
 test: .venv/.installed-dev

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from screen import Screen
 from server import Server
@@ -18,6 +19,21 @@ from server import Server
 ROOT = Path(__file__).resolve().parents[1]
 #: No six of its characters stand in a path or a word: tests look for pieces of it where paths are shown.
 KEY = "sk-Zk7QxW3vTnR9pLhJ2cdef"
+
+
+# How long an example takes is the machine's affair.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many tests `make test` runs at once: most of a test's time is spent waiting for a process.
+
+    With two for each core the suite took 170 s where one for each took 275 s (two cores, others at work too). More than
+    sixteen would spend their time on being started.
+    """
+    return min(2 * (os.cpu_count() or 1), 16)
 
 
 @dataclass(frozen=True)

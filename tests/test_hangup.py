@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,9 +28,9 @@ READERS = [
 class Chat:
     """A chat that leads its terminal's session, as one does that a terminal window was opened for."""
 
-    def __init__(self, world: World, server: Server, term: str, ignored: int | None = None) -> None:
+    def __init__(self, world: World, server: Server, term: str, ignored: int | None = None, **env: str) -> None:
         self.errors: Path = world.folder / "errors.txt"
-        environment = {**world.environment, "OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": KEY, "TERM": term}
+        environment = {**world.environment, "OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": KEY, "TERM": term, **env}
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             # Whoever runs the tests in the background may have had signals ignored.
@@ -113,3 +114,36 @@ def test_a_chat_whose_editor_is_still_being_imported(world: World, server: Serve
             os.kill(chat.pid, number)
         assert chat.status() == (0 if number is None else 128 + number)
         assert chat.said() == []
+
+
+#: Once the editor is imported, the program's look whether there still is a terminal waits for the test with its answer.
+_AT_THE_LAST_MOMENT = """
+import os, pathlib, sys, time
+isatty, folder = os.isatty, pathlib.Path(__file__).parent
+
+def late(fd):
+    answer = isatty(fd)
+    if fd == 0 and "prompt_toolkit" in sys.modules:
+        (folder / "looked").touch()
+        while not (folder / "closed").exists():
+            time.sleep(0.005)
+    return answer
+
+os.isatty = late
+"""
+
+
+def test_a_terminal_that_is_closed_while_the_editor_is_made(world: World, server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "late"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(_AT_THE_LAST_MOMENT)
+    chat = Chat(world, server, "xterm-256color", ignored=signal.SIGHUP, PYTHONPATH=str(folder))
+    chat.wait_for(re.compile(rb"You: "))
+    deadline = time.monotonic() + 60
+    while not (folder / "looked").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    chat.close_terminal()
+    (folder / "closed").touch()
+    assert chat.status() == 0
+    assert chat.said() == []

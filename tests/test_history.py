@@ -589,7 +589,7 @@ def test_the_form_of_an_arrival_is_fixed() -> None:
     assert encode_arrivals([Arrival(0.000003, "tool_call", 2)]) == bytes([0x23, 0, 0, 3, 0, 0, 0, 0])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=50)
 @given(st.lists(ANY_TEXT), ANY_TEXT)
 @example(["a\0b", "\0", "👩‍👩‍👧", "\ud83d", "\udc69", "e\u0301\r\n"], "\0\udcff?")
 def test_texts_survive_but_for_lone_surrogates(history: History, pieces: list[str], prompt: str) -> None:

@@ -18,7 +18,7 @@ from conftest import KEY, World
 from history_process import output_of, run
 from server import Gate, Server, answer
 from streaming_chat.core.conversation import ChatRequest, Message
-from streaming_chat.core.errors import ChatError
+from streaming_chat.core.errors import ChatError, UsageError
 from streaming_chat.core.events import Outcome, TextDelta
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.timing import Timing
@@ -217,17 +217,20 @@ sys.stdin.read()
     assert len(notices) == 1
 
 
-def test_a_link_stays_and_the_file_is_set_aside_where_it_lies(path: Path, notices: list[str]) -> None:
+def test_a_link_stays_and_what_it_leads_to_stays_too(path: Path, notices: list[str]) -> None:
     real = path.parent.parent / "elsewhere" / "turns.sqlite"
     real.parent.mkdir()
     real.write_bytes(DIARY)
     path.symlink_to(real)
     with closing(History(path, notices.append)) as history:
         keep(history, "hi", "there")
+        with pytest.raises(UsageError, match="it is a link to "):
+            history.turns()
     assert path.is_symlink()
-    assert texts(path) == [("hi", "there")]
-    (aside,) = real.parent.glob("turns.damaged-*.sqlite")
-    assert aside.read_bytes() == DIARY
+    assert [file.name for file in real.parent.iterdir()] == ["turns.sqlite"]
+    assert real.read_bytes() == DIARY
+    (notice,) = notices
+    assert notice.startswith(f"the history does not keep this session: {path} is not a history of this program: ")
 
 
 # In mid-session

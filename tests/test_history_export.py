@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import stat
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -12,6 +16,9 @@ import pytest
 
 from conftest import KEY, World
 from server import Server, answer
+from streaming_chat.core.errors import UsageError
+from streaming_chat.history_command import new_file
+from streaming_chat.history_command.new_file import write_file
 
 Ask = Callable[..., CompletedProcess[bytes]]
 FIRST_WORDS = {
@@ -52,6 +59,105 @@ def test_markdown_is_what_nothing_said_means(world: World) -> None:
     assert (world.folder / "notes.txt").read_text(encoding="utf-8").startswith("# two\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("a.MD", "md"),
+        ("a.markdown", "md"),
+        ("a.txt", "md"),
+        ("a", "md"),
+        (".md", "md"),
+        ("a.HTM", "html"),
+        ("a.b.Json", "json"),
+    ],
+)
+@pytest.mark.usefixtures("two_turns")
+def test_a_name_of_another_spelling_says_the_form_too(world: World, name: str, form: str) -> None:
+    assert world.run("history", "export", "1", "-o", name).returncode == 0
+    assert (world.folder / name).read_text(encoding="utf-8").startswith(FIRST_WORDS[form])
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.docx", "x.PDF", "x.md.gz", "x.jsonl", "x.html5", "x.md ", "no/such/x.xml"])
+@pytest.mark.usefixtures("two_turns")
+def test_an_unknown_ending_is_refused_unless_the_form_is_said(world: World, name: str) -> None:
+    for which in (["1"], ["--all"], ["--model", "nobody"]):
+        done = world.run("history", "export", *which, "-o", name)
+        assert (done.returncode, done.stdout) == (2, b"")
+        error, hint = done.stderr.decode().splitlines()
+        assert error.startswith("error: no format is known by the ending .")
+        assert "--format" in hint
+        assert all(form in hint for form in FIRST_WORDS)
+    assert list(world.folder.iterdir()) == []
+    if "/" not in name:
+        assert world.run("history", "export", "1", "--format", "md", "-o", name).returncode == 0
+        assert (world.folder / name).read_text(encoding="utf-8").startswith("# one")
+
+
+@pytest.mark.usefixtures("two_turns")
+def test_nothing_that_is_there_is_lost(world: World) -> None:
+    (world.folder / "empty.md").touch()
+    (world.folder / "precious.md").write_text("before", encoding="utf-8")
+    (world.folder / "link.md").symlink_to("precious.md")
+    (world.folder / "dangling.md").symlink_to("new.md")
+    before = {path.name: path.stat().st_ino for path in world.folder.iterdir() if path.exists()}
+    for name in before:
+        done = world.run("history", "export", "1", "-o", name)
+        assert (done.returncode, done.stderr.decode().splitlines()[0]) == (2, f"error: {name} exists")
+    assert {path.name: path.stat().st_ino for path in world.folder.iterdir() if path.exists()} == before
+    assert (world.folder / "precious.md").read_text(encoding="utf-8") == "before"
+    # A link that leads to no file leads to a new one.
+    assert world.run("history", "export", "1", "-o", "dangling.md").returncode == 0
+    assert (world.folder / "new.md").read_text(encoding="utf-8").startswith("# one")
+    assert (world.folder / "dangling.md").is_symlink()
+    assert world.run("history", "export", "1", "-o", "link.md", "--force").returncode == 0
+    assert (world.folder / "link.md").is_symlink()
+    assert (world.folder / "precious.md").read_text(encoding="utf-8").startswith("# one")
+    assert sorted(path.name for path in world.folder.iterdir()) == [
+        "dangling.md",
+        "empty.md",
+        "link.md",
+        "new.md",
+        "precious.md",
+    ]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_of_many_that_want_one_name_one_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    if not has_links:
+        monkeypatch.setattr(new_file.os, "link", no_links)
+    # The name of the file beside it is the process's own; here, all are in one.
+    numbers = itertools.count()
+    monkeypatch.setattr(new_file.os, "getpid", lambda: next(numbers))
+    target = tmp_path / "out.md"
+    go = threading.Barrier(8)
+
+    def write(number: int) -> bool:
+        go.wait()
+        try:
+            write_file(target, f"{number}" * 10_000, force=False)
+        except UsageError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        done = list(threads.map(write, range(8)))
+    assert done.count(True) == 1
+    assert target.read_text(encoding="utf-8") == str(done.index(True)) * 10_000
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.usefixtures("two_turns")
+def test_a_pipe_is_written_to(world: World) -> None:
+    pipe = world.folder / "pipe.md"
+    os.mkfifo(pipe)
+    with world.start("history", "export", "1", "-o", "pipe.md") as program:
+        assert pipe.read_text(encoding="utf-8").startswith("# one")
+        assert program.wait(60) == 0
+
+
 @pytest.mark.usefixtures("two_turns")
 def test_conditions_say_which_turns_too(world: World) -> None:
     def prompts(*flags: str) -> list[str]:
@@ -90,7 +196,11 @@ def test_a_file_is_replaced_whole_or_not_at_all(world: World) -> None:
     out = world.folder / "out.md"
     out.write_text("before", encoding="utf-8")
     out.chmod(0o640)
-    assert world.run("history", "export", "1", "-o", "out.md").returncode == 0
+    refused = world.run("history", "export", "1", "-o", "out.md")
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert refused.stderr == b"error: out.md exists\nhint: --force overwrites it; or name another file\n"
+    assert out.read_text(encoding="utf-8") == "before"
+    assert world.run("history", "export", "1", "-o", "out.md", "--force").returncode == 0
     assert out.read_text(encoding="utf-8").startswith("# one")
     assert stat.S_IMODE(out.stat().st_mode) == 0o640
     assert [path.name for path in world.folder.iterdir()] == ["out.md"]

@@ -497,7 +497,10 @@ def test_a_page_takes_the_place_of_a_file_at_once(path: Path, tmp_path: Path, ca
     file.chmod(0o600)
     link.symlink_to(file)
     with file.open(encoding="utf-8") as reader:
-        shown(path, "--html", str(link))
+        with pytest.raises(UsageError, match="exists"):
+            shown(path, "--html", str(link))
+        assert file.read_text(encoding="utf-8") == "before"
+        shown(path, "--html", str(link), "--force")
         assert reader.read() == "before"  # another file by now
     assert link.is_symlink()
     assert file.read_text(encoding="utf-8").startswith("<!doctype html>")

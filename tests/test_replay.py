@@ -127,6 +127,31 @@ def test_a_stopped_replay_ends_as_json_with_what_was_shown(world: World, ask: As
     assert (end["event"], end["outcome"], end["text"]) == ("end", "interrupted", "one ")
 
 
+#: Ctrl-C comes as soon as the first delta is written.
+_AT_THE_DELTA = """
+import os, signal
+write = os.write
+
+def late(fd, data):
+    written = write(fd, data)
+    if b'"delta"' in bytes(data):
+        os.kill(os.getpid(), signal.SIGINT)
+    return written
+
+os.write = late
+"""
+
+
+def test_the_last_line_of_a_stopped_replay_has_every_delta_before_it(world: World, ask: Ask, server: Server) -> None:
+    server.play(answer(["one ", "two"], delay=0.1))
+    assert ask("hi").returncode == 0
+    (world.folder / "sitecustomize.py").write_text(_AT_THE_DELTA)
+    done = world.run("--json", "history", "replay", "1", "--speed", "0.01", env={"PYTHONPATH": str(world.folder)})
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 130
+    assert lines[-1]["text"] == "".join(line["text"] for line in lines if line["event"] == "delta") == "one "
+
+
 def test_a_turn_that_is_not_there_is_an_error(ask: Ask) -> None:
     done = ask("history", "replay", "7")
     assert done.returncode == 2
@@ -141,7 +166,7 @@ _DELTA = st.one_of(
 
 
 @given(deltas=st.lists(_DELTA, max_size=12), gaps=st.lists(st.integers(0, 3_000_000), min_size=13, max_size=13))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30, deadline=None)
 def test_what_happened_happens_again(tmp_path: Path, deltas: list[Event], gaps: list[int]) -> None:
     path = tmp_path / "history.db"
     path.unlink(missing_ok=True)

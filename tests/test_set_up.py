@@ -118,7 +118,7 @@ def test_ctrl_c_ends_it_with_one_line_and_the_next_start_begins_again(
     screen.wait_for(f"  {step}")
     wait_for_file(clone / "waiting")
     screen.key("ctrl-c")
-    assert screen.wait_for_exit() == -signal.SIGINT  # Of make, which a shell shows as 130.
+    assert screen.wait_for_exit() == -signal.SIGINT, screen.drawing()  # Of make, which a shell shows as 130.
     assert "Traceback" not in screen.text
     told = [line for line in screen.text.splitlines() if line.startswith("interrupted: ")]
     assert told == ["interrupted: .venv is not complete; the next start sets it up again"]

@@ -296,6 +296,20 @@ def test_a_list_that_others_may_write_or_that_is_damaged_trusts_nothing(
     assert not server.chats
 
 
+def test_a_state_folder_that_others_may_write_trusts_nothing(world: World, there: Callable[..., None]) -> None:
+    there("OPENAI_BASE_URL={url}\n")
+    assert world.run("config", "trust").returncode == 0
+    for place in (world.state, world.state.parent):
+        mode = place.stat().st_mode & 0o777
+        place.chmod(0o777)
+        assert world.run("hi", env=USERS).returncode == 3
+        done = world.run("config", "trust")
+        assert done.returncode == 2
+        assert str(place) in done.stderr.decode()
+        place.chmod(mode)
+    assert world.run("-q", "hi").returncode == 0
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -461,9 +475,9 @@ def test_a_named_pipe_that_does_not_deliver_is_told(tmp_path: Path, writer: str)
 @pytest.mark.parametrize(
     ("mode", "owner", "reason"),
     [
-        (0o777, "own", "others may write its folder (chmod go-w fixes that)"),
-        (0o755, "another", "its folder belongs to another user"),
-        (0o1777, "another", "its folder belongs to another user"),
+        (0o777, "own", "its folder is not safe: others may write it (chmod go-w fixes that)"),
+        (0o755, "another", "its folder is not safe: it belongs to another user"),
+        (0o1777, "another", "its folder is not safe: it belongs to another user"),
         (0o1777, "own", None),
         (0o755, "own", None),
         (0o311, "own", None),

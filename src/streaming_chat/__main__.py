@@ -8,6 +8,24 @@ import os
 import sys
 
 
+def _leave_working_folder() -> None:
+    """Take the working folder, which `python -m` puts first, off the search path: a `json.py` there is not to be run.
+
+    Weak spot: what `runpy` itself imports (`warnings`, `types` …) Python has looked for by then, there too. Only `python -P`
+    and the script `streaming-chat` are safe from that, so these are what the docs name. A PYTHONPATH stays.
+    """
+    try:
+        here = os.getcwd()
+    except OSError:
+        return  # It has been deleted, and is not on the path.
+    if not getattr(sys.flags, "safe_path", False) and sys.path[:1] == [here]:
+        del sys.path[0]
+
+
+if __name__ == "__main__" and __spec__ is not None:
+    _leave_working_folder()
+
+
 def main() -> None:
     """Run the program and leave with its status. Does not return."""
     try:

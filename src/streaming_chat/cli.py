@@ -17,7 +17,7 @@ from streaming_chat.argument_parser import ArgumentParser
 from streaming_chat.config_command import config_json, config_lines, shown
 from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, OutputClosed, UsageError
 from streaming_chat.core.sanitize import sanitize, sanitize_json
-from streaming_chat.folders import NO_HOME, config_folder, state_folder
+from streaming_chat.folders import NO_HOME, config_folder, state_folder, unsafe_place
 from streaming_chat.notices import Notices
 from streaming_chat.settings import CONFIG_FILE_NAME, OPTIONS, Settings, load
 from streaming_chat.signals import end_on_termination, heeded_in_time, status_of_signal
@@ -169,6 +169,8 @@ class _Program:
         if command == "history":
             from streaming_chat.history_command import history_command
 
+            if not {"-h", "--help"} & set(self._command_arguments):
+                self._require_safe_state()
             as_json = ["--json"] if self._settings.json else []
             return history_command(
                 [*self._command_arguments, *as_json],
@@ -363,6 +365,7 @@ class _Program:
         settings = self._settings
         if settings.resume is None and not settings.continue_last:
             return None
+        self._require_safe_state()
         with closing(History(self._history_path, self._notices.notice)) as history:
             number = settings.resume
             turn = history.latest() if number is None else history.turn(number)
@@ -460,11 +463,25 @@ class _Program:
 
     @cached_property
     def _state(self) -> Path | None:
-        """The state folder; None where there is none, which is told once."""
+        """The state folder; None where there is none, or where others may put something into it, which is told once."""
         folder = state_folder()
-        if folder is None and not self._settings.no_history:
-            self._notices.notice(f"no history is kept: there is no home folder ({NO_HOME})")
+        if folder is None:
+            if not self._settings.no_history:
+                self._notices.notice(f"no history is kept: there is no home folder ({NO_HOME})")
+            return None
+        if found := unsafe_place(folder):
+            self._notices.notice(f"the state folder is not used, and no history is kept: {_unsafe(folder, *found)}")
+            return None
         return folder
+
+    def _require_safe_state(self) -> None:
+        """UsageError where the history may be another one's."""
+        folder = state_folder()
+        if folder is not None and (found := unsafe_place(folder)):
+            raise UsageError(
+                f"the history is not read: {_unsafe(folder, *found)}",
+                f"chmod go-w {found[0]}, if it is yours; or XDG_STATE_HOME names another folder",
+            )
 
     @property
     def _history_path(self) -> Path:
@@ -501,6 +518,10 @@ def _notices(*, no_color: bool, quiet: bool) -> Notices:
         Output.of("stderr", color=color_wanted(os.environ, no_color=no_color or bool(os.environ.get("NO_COLOR")))),
         quiet=quiet,
     )
+
+
+def _unsafe(folder: Path, place: Path, reason: str) -> str:
+    return f"{folder}: {reason}" if place == folder else f"{folder} lies in {place}: {reason}"
 
 
 def _working_folder() -> Path:

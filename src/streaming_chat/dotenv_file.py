@@ -17,7 +17,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Final
 
-from streaming_chat.folders import others_may_write, reason_others_may_write
+from streaming_chat.folders import reason_others_may_replace, reason_others_may_write
 
 NAME: Final = ".env"
 #: Bytes. A longer one is none that a person wrote.
@@ -91,12 +91,12 @@ def _opened(path: Path) -> int | None:
         return None  # A folder on the way up that cannot be looked into, or is gone.
     try:
         descriptor = _opened_in(folder, path)
-        if descriptor is not None and (reason := _reason_files_may_be_replaced(os.fstat(folder))):
+        if descriptor is not None and (reason := reason_others_may_replace(os.fstat(folder))):
             is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
             os.close(descriptor)
             if is_folder:
                 return None
-            raise NotRead(reason)
+            raise NotRead(f"its folder is not safe: {reason}")
         return descriptor
     finally:
         os.close(folder)
@@ -113,18 +113,6 @@ def _opened_in(folder: int | None, path: Path) -> int | None:
             os.stat(path if folder is None else path.name, dir_fd=folder, follow_symlinks=False)
             raise NotRead(problem.strerror or "it cannot be opened") from None
         return None
-
-
-def _reason_files_may_be_replaced(folder: os.stat_result) -> str | None:
-    """Why somebody else may put another file into the place of one in this folder; None when only root and the user may."""
-    if not hasattr(os, "getuid"):
-        return None
-    if folder.st_uid not in (0, os.getuid()):
-        return "its folder belongs to another user"
-    # In a folder such as /tmp, only the owner of a file may replace it.
-    if others_may_write(folder) and not folder.st_mode & stat.S_ISVTX:
-        return "others may write its folder (chmod go-w fixes that)"
-    return None
 
 
 def _read(descriptor: int) -> bytes:

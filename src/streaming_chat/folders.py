@@ -30,8 +30,12 @@ def state_folder() -> Path | None:
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder` and its parents; the folder itself is for the user alone. OSError when that cannot be."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    """Make `folder` and its parents, for the user alone as far as they are new. OSError when that cannot be.
+
+    Mode 0700 is what the XDG Base Directory Specification says; what a generous umask left would not be used next time.
+    """
+    if not folder.parent.exists():
+        make_private(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
@@ -44,13 +48,62 @@ def reason_others_may_write(status: os.stat_result) -> str | None:
         return None
     if status.st_uid != os.getuid():
         return "it belongs to another user"
-    return "others may write it (chmod go-w fixes that)" if others_may_write(status) else None
+    return _reason_of_mode(status)
 
 
-def others_may_write(status: os.stat_result) -> bool:
-    """Whether the mode lets somebody other than the owner write. Not for Windows."""
+def reason_others_may_replace(status: os.stat_result, *, is_parent: bool = True) -> str | None:
+    """Why others could put something else into the place of what lies in this folder; None when they could not.
+
+    Root may own it. Further up than the parent the owner does not count: in a container root has other numbers.
+    """
+    if not hasattr(os, "getuid"):
+        return None
+    if is_parent and status.st_uid not in (0, os.getuid()):
+        return "it belongs to another user"
+    # In a folder such as /tmp, only the owner of a file may replace it.
+    return None if status.st_mode & stat.S_ISVTX else _reason_of_mode(status)
+
+
+def _reason_of_mode(status: os.stat_result) -> str | None:
     # The user's primary group may write: on many systems it has no other member, and the umask, 002, lets it.
-    return bool(status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()))
+    if status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()):
+        return "others may write it (chmod go-w fixes that)"
+    return None
+
+
+def unsafe_place(folder: Path) -> tuple[Path, str] | None:
+    """The place by which others could put something of theirs into `folder`, and why; None when there is none.
+
+    It is the folder itself or one above it, where they could put another folder into its place. A folder that is not there
+    yet is as safe as those above it. Every name of the way counts, and where links lead to.
+    """
+    try:
+        # Not `Path.resolve`, which fails where links go round.
+        absolute, resolved = folder.absolute(), Path(os.path.realpath(folder))
+    except OSError:
+        return None  # A name that begins at a working folder that has been deleted: nothing can be opened there.
+    for place in dict.fromkeys((absolute, resolved, *absolute.parents, *resolved.parents)):
+        with suppress(OSError):
+            status = place.stat()
+            if place in (absolute, resolved):
+                reason = _reason_not_own(place, status)
+            else:
+                reason = reason_others_may_replace(status, is_parent=place in (absolute.parent, resolved.parent))
+            if reason is not None:
+                return place, reason
+    return None
+
+
+def _reason_not_own(folder: Path, status: os.stat_result) -> str | None:
+    """Why what is in the state folder of this `status` may be another one's; None when it is the user's own."""
+    if not hasattr(os, "getuid") or not status.st_mode & stat.S_ISVTX or status.st_uid != os.getuid():
+        return reason_others_may_write(status)
+    # A file system of its own begins so. Others may add to it but not replace, and Linux keeps the user from writing to what
+    # they add (fs.protected_regular). What they have added before is seen here.
+    with os.scandir(folder) as entries:
+        if any(entry.stat(follow_symlinks=False).st_uid != status.st_uid for entry in entries):
+            return "others may write it, and something in it belongs to another user (chmod go-w, and remove it)"
+    return None
 
 
 def create_private(folder: Path, name: str, ending: str) -> tuple[Path, int]:

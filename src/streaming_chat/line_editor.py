@@ -7,7 +7,8 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, redirect_stderr, suppress
+from io import StringIO
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -59,24 +60,26 @@ class LineEditor:
         os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")
         # A signal that ends the program may come when the library is about to wait: nobody wants to hear that it did not.
         warnings.filterwarnings("ignore", "coroutine 'Application.run_async' was never awaited", RuntimeWarning)
-        self._session: PromptSession[str] = PromptSession(
-            input=_keys(keyboard),
-            output=_Terminal.from_pty(
-                text_stream("stdout"), term=os.environ.get("TERM"), default_color_depth=ColorDepth.from_env()
-            ),
-            history=_history(state_folder, secret, notice),
-            completer=_ChatCompleter(models),
-            complete_while_typing=False,
-            complete_in_thread=True,
-            complete_style=CompleteStyle.READLINE_LIKE,
-            enable_open_in_editor=True,
-            enable_suspend=True,
-            tempfile_suffix=".md",
-            key_bindings=_bindings(),
-            multiline=True,
-            prompt_continuation=lambda _width, _number, _wrapped: "...  ",
-            color_depth=None if color else ColorDepth.MONOCHROME,
-        )
+        # A terminal that was closed a moment ago is the end of the input, about which the library has a warning to print.
+        with redirect_stderr(StringIO()):
+            self._session: PromptSession[str] = PromptSession(
+                input=_keys(keyboard),
+                output=_Terminal.from_pty(
+                    text_stream("stdout"), term=os.environ.get("TERM"), default_color_depth=ColorDepth.from_env()
+                ),
+                history=_history(state_folder, secret, notice),
+                completer=_ChatCompleter(models),
+                complete_while_typing=False,
+                complete_in_thread=True,
+                complete_style=CompleteStyle.READLINE_LIKE,
+                enable_open_in_editor=True,
+                enable_suspend=True,
+                tempfile_suffix=".md",
+                key_bindings=_bindings(),
+                multiline=True,
+                prompt_continuation=lambda _width, _number, _wrapped: "...  ",
+                color_depth=None if color else ColorDepth.MONOCHROME,
+            )
         self._prompt = FormattedText([("bold fg:ansigreen" if color else "", "You: ")])
 
         def drawn(_application: object) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from streaming_chat.core.errors import UsageError
 from streaming_chat.dotenv_file import DotenvFile
-from streaming_chat.folders import reason_others_may_write, replace_private
+from streaming_chat.folders import reason_others_may_write, replace_private, unsafe_place
 
 LIST_NAME = "trusted.json"
 
@@ -80,8 +80,11 @@ class TrustList:
         if self._path is None:
             return {}
         try:
-            if reason := reason_others_may_write(self._path.parent.stat()):
-                raise UsageError(f"{self._path.parent} is not used: {reason}", "it holds the list of trusted files")
+            if found := unsafe_place(self._path.parent):
+                raise UsageError(
+                    f"no trust is recorded in {self._path.parent}: {found[0]}: {found[1]}",
+                    "fix its permissions; or XDG_STATE_HOME names another folder",
+                )
             with self._path.open("rb") as file:
                 if reason := reason_others_may_write(os.fstat(file.fileno())):
                     raise UsageError(f"{self._path} is not used: {reason}", "then trust your files again")

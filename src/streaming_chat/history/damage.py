@@ -5,10 +5,16 @@ disk, missing rights and a failing device are none; the file may be sound, and i
 
 Several processes may find the damage at once. Only the first one moves the file: the others see, under the lock, that
 another one lies there. Those that have the file open and have found nothing yet see it before they write the next time.
+
+Only this program's own file is moved. What lies under its name in its folder is its own, whatever damage has made of it,
+and moving it changes neither its content nor its mode. Two things are not, and are reported and left as they are, unread
+and unwritten (`NotOurs`): what a link of that name leads to, unless it is sound; and a sound database of another program
+(schema_check.py), a device, a pipe, a folder.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -32,6 +38,10 @@ class Damaged(sqlite3.DatabaseError):
         self.identity = found
 
 
+class NotOurs(sqlite3.DatabaseError):
+    """What lies at the place of the file is not this program's: it is neither written nor moved."""
+
+
 def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
     """Whether `error` says that the file is damaged.
 
@@ -47,9 +57,12 @@ def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
 def set_aside(path: Path, found: Identity | None) -> Path | None:
     """Move the file at `path`, which was `found` damaged, and what belongs to it; where it is now.
 
-    None when another process has done so. Nobody in this process may have the file open. OSError when it cannot be moved.
+    None when another process has done so. Nobody in this process may have the file open. OSError when it cannot be moved,
+    `NotOurs` when `path` is a link.
     """
-    path = path.resolve()  # A link stays, and SQLite keeps what belongs to the file beside the file.
+    if path.is_symlink():
+        raise NotOurs(f"it is a link to {os.path.realpath(path)}, which is damaged or no history at all")
+    path = Path(os.path.realpath(path))  # A folder may be a link, and the file keeps its place.
     with locked_place(path, exclusive=True):
         if found is None or identity(path) != found:
             return None

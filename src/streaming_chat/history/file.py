@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -42,8 +43,10 @@ from typing import Final
 
 from streaming_chat.core.errors import UsageError
 from streaming_chat.folders import make_private
-from streaming_chat.history.damage import Damaged, is_damage
+from streaming_chat.history.damage import Damaged, NotOurs, is_damage
 from streaming_chat.history.place import Identity, identity, locked_place
+from streaming_chat.history.schema_check import difference, is_new
+from streaming_chat.history.watch import Watch, is_interrupt
 
 #: Seconds to wait for another process that is writing. Transactions take milliseconds; only a hung one longer.
 BUSY_TIMEOUT = 5.0
@@ -138,6 +141,7 @@ class Connection(sqlite3.Connection):
 
     path: Path
     identity: Identity | None = None
+    watch: Watch
 
     @property
     def is_current(self) -> bool:
@@ -158,30 +162,24 @@ class Connection(sqlite3.Connection):
 def open_file(path: Path, *, create: bool) -> Connection:
     """A connection to the file at `path`, up to date.
 
-    Raises UsageError for one of a later version, `Damaged` (a sqlite3.Error), other sqlite3.Errors, OSError.
+    Raises UsageError for one of a later version, `Damaged` and `NotOurs` (sqlite3.Errors), other sqlite3.Errors, OSError.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # `Path.resolve` fails where links go round.
     if create:
         make_private(path.parent)
     # SQLite opens -wal and -shm with the first statement.
     with locked_place(path, exclusive=False):
         with _opening:
-            _make_file_private(path, create=create)
-            connection = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, factory=Connection
-            )
+            if create:
+                with suppress(FileExistsError):
+                    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            _look_at(path)
+            connection = _connected(path)
         connection.path, connection.identity = path, identity(path)
         try:
-            connection.row_factory = sqlite3.Row
-            # A damaged byte in an answer is no reason not to show the others.
-            connection.text_factory = _text
-            _check_version(connection, path)  # before anything is written: a later version's file stays as it is
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute("PRAGMA cache_size = -256")  # KiB: what is written is not read again
-            if not _done(connection, "PRAGMA journal_mode = WAL"):
-                raise sqlite3.OperationalError("database is locked")
-            _migrate(connection, path)
+            with connection.watch.ended():
+                _require_ours(connection, path)
+                _prepare(connection, path)
         except BaseException as error:
             sqlite3.Connection.close(connection)
             if isinstance(error, (sqlite3.Error, UnicodeDecodeError)) and is_damage(error):
@@ -190,18 +188,79 @@ def open_file(path: Path, *, create: bool) -> Connection:
     return connection
 
 
-def _make_file_private(path: Path, *, create: bool) -> None:
-    """Only the owner may read: mode 0600, however generous the umask is.
+def _look_at(path: Path) -> None:
+    """Make the file private; before that, look whether it is another program's, which is not to be touched at all.
 
-    SQLite gives its -wal and -shm files the mode of the file itself.
+    SQLite itself changes what it opens: it takes in a -wal, and leaves a -shm. A file that is called immutable is read as it
+    is, with no lock. That is no way to find a file sound or damaged, as another process may be writing it.
     """
-    if create:
-        with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    if path.stat().st_mode & 0o077:
-        # Copied here with other rights. Where they cannot be changed (another's file, a FAT disk), they stay.
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise NotOurs("it is no file")
+    if status.st_size:
+        look = _connected(f"{path.as_uri()}?immutable=1")
+        try:
+            with look.watch.ended():
+                _require_ours(look, path)
+        except NotOurs:
+            raise
+        except (sqlite3.Error, UnicodeDecodeError):
+            return  # Damaged, or half written: whoever has it open under its locks will see.
+        finally:
+            sqlite3.Connection.close(look)
+    if status.st_mode & 0o077:
+        # Only the owner may read, however generous the umask is; SQLite gives its -wal and -shm files the same mode. Where
+        # it cannot be changed (another's file, a FAT disk), it stays.
         with suppress(PermissionError):
             path.chmod(0o600)
+
+
+def _connected(place: Path | str) -> Connection:
+    """A connection to a path or a URI, to which signals get through, and in which no schema is trusted."""
+    connection = sqlite3.connect(
+        place,
+        timeout=BUSY_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=Connection,
+        uri=isinstance(place, str),
+    )
+    connection.watch = Watch(connection)
+    connection.row_factory = sqlite3.Row
+    # A damaged byte in an answer is no reason not to show the others.
+    connection.text_factory = _text
+    for setting in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+        connection.execute(f"PRAGMA {setting}")
+    return connection
+
+
+def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
+    """UsageError for a file of a later version, `NotOurs` for one that no version of this program made."""
+    with transaction(connection, "BEGIN"):
+        version = _check_version(connection, path)
+        if version == 0 and is_new(connection):
+            return
+        if not 0 < version <= VERSION:
+            raise NotOurs(f"its format is {version}, which none of this program's is" if version else "it has other tables")
+        made = [statement for earlier in range(1, version + 1) for statement in MIGRATIONS[earlier]]
+        if found := difference(connection, made):
+            raise NotOurs(found)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the file up to date and make it ready to be read and written."""
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cache_size = -256")  # KiB: what is written is not read again
+    if not _done(connection, "PRAGMA journal_mode = WAL"):
+        raise sqlite3.OperationalError("database is locked")
+    _migrate(connection, path)
+    try:
+        connection.execute("EXPLAIN DELETE FROM turns")  # which carries nothing out
+    except sqlite3.DatabaseError:
+        # Older versions of SQLite (3.40 is one) let no trigger write to FTS5 but in a trusted schema. By now this one is
+        # known, word for word. A damaged index fails here too: whoever uses it will see.
+        connection.execute("PRAGMA trusted_schema = ON")
 
 
 def _text(stored: bytes) -> str:
@@ -255,12 +314,22 @@ def shrink(connection: sqlite3.Connection) -> tuple[bool, bool]:
     `secure_delete` has written zeros over it, but into the -wal, whose older parts hold the text itself. Neither is done
     where another process reads or writes for longer than `BUSY_TIMEOUT`; VACUUM also takes room for a copy.
     """
-    is_gone = is_small = False
-    with suppress(sqlite3.OperationalError):  # a full disk: the turns are deleted all the same
-        is_small = _done(connection, "VACUUM")
-    with suppress(sqlite3.OperationalError):
-        is_gone = _done(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+    try:
+        is_small = _is_done(connection, "VACUUM")
+    finally:
+        # After a Ctrl-C too: what was deleted is to be gone.
+        is_gone = _is_done(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
     return is_gone, is_small
+
+
+def _is_done(connection: sqlite3.Connection, statement: str) -> bool:
+    """`_done`; False on a full disk too, as the turns are deleted all the same."""
+    try:
+        return _done(connection, statement)
+    except sqlite3.OperationalError as error:
+        if is_interrupt(error):
+            raise
+        return False
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from streaming_chat.core.events import Outcome, Usage
 from streaming_chat.core.reply import ToolCall, Turn
 from streaming_chat.core.surrogates import has_surrogate
 from streaming_chat.core.timing import Gaps, Timing
+from streaming_chat.history.cells import Cells
 
 INSERT_TURN = """
     INSERT INTO turns (session, started_at, endpoint, model, settings, prompt, messages)
@@ -64,8 +65,8 @@ SELECT_FOUND = f"""
 MARKS = ("\x01", "\x02")
 SELECT_NUMBERS = "SELECT id FROM turns WHERE {} ORDER BY id"
 SELECT_NUMBERS_FOUND = "SELECT id FROM {index} JOIN turns ON turns.id = {index}.rowid WHERE {index} MATCH ? AND {where}"
-#: Not the one of the highest number: turns from elsewhere may be older.
-SELECT_LATEST = "SELECT id FROM turns ORDER BY started_at DESC, id DESC LIMIT 1"
+#: The last one first, which is not the one of the highest number: turns from elsewhere may be older.
+SELECT_LATEST = "SELECT id FROM turns ORDER BY started_at DESC, id DESC"
 DELETE_TURNS = "DELETE FROM turns WHERE id IN (SELECT value FROM json_each(?))"
 DELETE_PIECES_OF = "DELETE FROM pieces WHERE turn_id IN (SELECT value FROM json_each(?))"
 _SELECT_TURN = "SELECT * FROM turns WHERE id = ?"
@@ -229,58 +230,82 @@ def _bindable_value(value: Any) -> Any:
     return value
 
 
+class DamagedTurn(ChatError):
+    """The row of turn `number` is not one that this program writes: SQLite does not see that its content is damaged."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"turn {number} of the history is damaged", f"`streaming-chat history delete {number}` removes it")
+        self.number = number
+
+
 @contextmanager
 def _understood(row: sqlite3.Row) -> Iterator[None]:
-    """ChatError where `row` is not what this program writes: SQLite does not see that the content of a row is damaged."""
     try:
         yield
-    except (ValueError, TypeError, LookupError, AttributeError, struct.error) as error:
-        raise ChatError(
-            f"turn {row['id']} of the history is damaged", f"`streaming-chat history delete {row['id']}` removes it"
-        ) from error
+    # LookupError: a kind of arrival, or a setting, that there is not. OverflowError: a time before or after all times.
+    except (ValueError, TypeError, LookupError, OverflowError, struct.error) as error:
+        raise DamagedTurn(row["id"]) from error
 
 
 def turn_summary(row: sqlite3.Row) -> TurnSummary:
-    """The turn in a row of `SELECT_SUMMARIES`."""
+    """The turn in a row of `SELECT_SUMMARIES`. Raises `DamagedTurn`."""
     with _understood(row):
         return TurnSummary(**_summary_fields(row))
 
 
 def found_turn(row: sqlite3.Row) -> FoundTurn:
-    """The turn in a row of `SELECT_FOUND`."""
+    """The turn in a row of `SELECT_FOUND`. Raises `DamagedTurn`."""
     with _understood(row):
-        return FoundTurn(**_summary_fields(row), found=row["found"])
+        return FoundTurn(**_summary_fields(row), found=Cells(row).text("found"))
 
 
 def stored_turn(connection: sqlite3.Connection, number: int) -> StoredTurn | None:
-    """Turn `number`, with what was saved of it so far when it never ended; None when there is none."""
+    """Turn `number`, with what was saved of it so far when it never ended; None when there is none. Raises `DamagedTurn`."""
     row = connection.execute(_SELECT_TURN, (number,)).fetchone()
     if row is None:
         return None
     pieces = connection.execute(_SELECT_PIECES, (number,)).fetchall()  # none, once the turn has an outcome
     with _understood(row):
-        return _stored_turn(row, pieces)
+        return _stored_turn(row, [Cells(piece) for piece in pieces])
 
 
-def _stored_turn(row: sqlite3.Row, pieces: Sequence[sqlite3.Row]) -> StoredTurn:
-    tool_calls = [ToolCall(**call) for call in json.loads(row["tool_calls"])]
+def _stored_turn(row: sqlite3.Row, pieces: Sequence[Cells]) -> StoredTurn:
+    cells = Cells(row)
+
+    def joined(name: str) -> str:
+        return cells.text(name) + "".join(piece.text(name) for piece in pieces)
+
+    arrivals = cells.bytes("arrivals") + b"".join(piece.bytes("arrivals") for piece in pieces)
     return StoredTurn(
         **_summary_fields(row),
-        settings=json.loads(row["settings"]),
-        messages=tuple(Message(**message) for message in json.loads(row["messages"])),
-        text=row["text"] + "".join(piece["text"] for piece in pieces),
-        reasoning=row["reasoning"] + "".join(piece["reasoning"] for piece in pieces),
-        refusal=row["refusal"] + "".join(piece["refusal"] for piece in pieces),
-        tool_calls=(*tool_calls, *_joined_calls(pieces)),
-        error=StoredError(**json.loads(row["error"])) if row["error"] else None,
-        arrivals=tuple(decode_arrivals(row["arrivals"] + b"".join(piece["arrivals"] for piece in pieces))),
+        text=joined("text"),
+        reasoning=joined("reasoning"),
+        refusal=joined("refusal"),
+        settings=cells.settings("settings"),
+        messages=cells.objects("messages", lambda one: Message(one.text("role"), one.text("content"))),
+        tool_calls=(
+            *cells.objects("tool_calls", lambda one: ToolCall(one.text("name"), one.text("arguments"))),
+            *_joined_calls(pieces),
+        ),
+        error=cells.object("error", _stored_error),
+        arrivals=tuple(decode_arrivals(arrivals)),
     )
 
 
-def _joined_calls(pieces: Iterable[sqlite3.Row]) -> list[ToolCall]:
+def _stored_error(cells: Cells) -> StoredError:
+    return StoredError(
+        type=cells.text("type"),
+        message=cells.text("message"),
+        hint=cells.text("hint"),
+        status_code=cells.count("status_code"),
+        code=cells.text_or_none("code"),
+    )
+
+
+def _joined_calls(pieces: Iterable[Cells]) -> list[ToolCall]:
     calls: dict[int, tuple[str, str]] = {}
     for piece in pieces:
-        for index, name, arguments in json.loads(piece["tool_calls"]):
+        for index, name, arguments in piece.json("tool_calls"):
             known = calls.get(index, ("", ""))
             calls[index] = known[0] + name, known[1] + arguments
     return [ToolCall(*call) for _, call in sorted(calls.items())]
@@ -288,43 +313,46 @@ def _joined_calls(pieces: Iterable[sqlite3.Row]) -> list[ToolCall]:
 
 def _summary_fields(row: sqlite3.Row) -> dict[str, Any]:
     """The fields of a `TurnSummary`."""
+    cells = Cells(row)
+    outcome = cells.text_or_none("outcome")
     return {
         "number": row["id"],
-        "session": row["session"],
-        # `fromisoformat` takes a Z only from Python 3.11 on.
-        "started_at": datetime.fromisoformat(row["started_at"].replace("Z", "+00:00")),
-        "endpoint": row["endpoint"],
-        "model": row["model"],
-        "served_model": row["served_model"],
-        "request_id": row["request_id"],
-        "outcome": Outcome(row["outcome"]) if row["outcome"] is not None else None,
-        "finish_reason": row["finish_reason"],
-        "usage": _usage(row),
-        "timing": _timing(row),
-        "prompt": row["prompt"],
+        "session": cells.text("session"),
+        "started_at": cells.moment("started_at"),
+        "endpoint": cells.text("endpoint"),
+        "model": cells.text("model"),
+        "served_model": cells.text_or_none("served_model"),
+        "request_id": cells.text_or_none("request_id"),
+        "outcome": None if outcome is None else Outcome(outcome),
+        "finish_reason": cells.text_or_none("finish_reason"),
+        "usage": _usage(cells),
+        "timing": _timing(cells),
+        "prompt": cells.text("prompt"),
     }
 
 
-def _usage(row: sqlite3.Row) -> Usage | None:
+def _usage(cells: Cells) -> Usage | None:
     usage = Usage(
-        prompt_tokens=row["prompt_tokens"],
-        completion_tokens=row["completion_tokens"],
-        cached_tokens=row["cached_tokens"],
-        reasoning_tokens=row["reasoning_tokens"],
+        prompt_tokens=cells.count("prompt_tokens"),
+        completion_tokens=cells.count("completion_tokens"),
+        cached_tokens=cells.count("cached_tokens"),
+        reasoning_tokens=cells.count("reasoning_tokens"),
     )
     return None if usage == Usage() else usage
 
 
-def _timing(row: sqlite3.Row) -> Timing | None:
-    if row["total"] is None:
+def _timing(cells: Cells) -> Timing | None:
+    total = cells.seconds_or_none("total")
+    if total is None:
         return None
-    gaps = None if row["gap_max"] is None else Gaps(p50=row["gap_p50"], p95=row["gap_p95"], max=row["gap_max"])
+    longest = cells.seconds_or_none("gap_max")
+    gaps = None if longest is None else Gaps(p50=cells.seconds("gap_p50"), p95=cells.seconds("gap_p95"), max=longest)
     return Timing(
-        total=row["total"],
-        headers=row["headers"],
-        first_token=row["first_token"],
-        first_reasoning=row["first_reasoning"],
+        total=total,
+        headers=cells.seconds_or_none("headers"),
+        first_token=cells.seconds_or_none("first_token"),
+        first_reasoning=cells.seconds_or_none("first_reasoning"),
         gaps=gaps,
-        tokens_per_second=row["tokens_per_second"],
-        attempts=row["attempts"],
+        tokens_per_second=cells.seconds_or_none("tokens_per_second"),
+        attempts=cells.count("attempts") or 1,
     )

@@ -6,8 +6,9 @@ import json
 import sqlite3
 import threading
 from array import array
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, nullcontext, suppress
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from threading import Lock
@@ -15,11 +16,11 @@ from typing import Any, Final, TypeVar
 
 from streaming_chat.core.arrivals import KIND_OF_EVENT, arrival_words, to_bytes
 from streaming_chat.core.conversation import ChatRequest
-from streaming_chat.core.errors import ChatError
+from streaming_chat.core.errors import ChatError, UsageError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, Started, TextDelta, ToolCallDelta
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.secret import without_secret
-from streaming_chat.history.damage import Damaged, is_damage, set_aside
+from streaming_chat.history.damage import Damaged, NotOurs, is_damage, set_aside
 from streaming_chat.history.file import Connection, open_file, shrink, transaction
 from streaming_chat.history.importing import import_turns
 from streaming_chat.history.rows import (
@@ -34,6 +35,7 @@ from streaming_chat.history.rows import (
     SELECT_SUMMARIES,
     UPDATE_STARTED,
     UPDATE_TURN,
+    DamagedTurn,
     StoredTurn,
     TurnSummary,
     as_json,
@@ -54,6 +56,9 @@ _NOT_GONE: Final = "another process was reading: the deleted text is gone from t
 _NOT_SMALL: Final = (
     "the file was not made smaller (another process is writing, or the disk is full): the next deletion does it"
 )
+#: Numbers that a notice names.
+_MOST_NAMED: Final = 10
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 EVERYTHING: Final = Selection()
 
@@ -198,17 +203,16 @@ class History:
     def turns(self, limit: int | None = None, selection: Selection = EVERYTHING) -> list[TurnSummary]:
         """The last `limit` turns, or all, that are in `selection`, newest last; `FoundTurn`s where it has words.
 
-        Without a file there are none, and none is made. Raises `ChatError` when the file cannot be read, `UsageError` when
-        it is of a later version.
+        Without a file there are none, and none is made. Turns that are damaged are skipped, and `notice` is told. Raises
+        `ChatError` when the file cannot be read, `UsageError` when it is of a later version or not this program's.
         """
 
         def read(connection: sqlite3.Connection) -> list[TurnSummary]:
             if selection.index_query is not None:
-                rows = found_rows(connection, selection, _limit(limit))
-                return [found_turn(row) for row in rows]
+                return list(self._readable(found_turn, found_rows(connection, selection, _limit(limit))))
             where, values = selection.where()
             rows = connection.execute(SELECT_SUMMARIES.format(where), [*values, _limit(limit)]).fetchall()
-            return [turn_summary(row) for row in rows]
+            return list(self._readable(turn_summary, rows))
 
         return (self._read(read) or [])[::-1]
 
@@ -220,10 +224,20 @@ class History:
         """The turn that was sent last; None when there is none. Raises as `turns` does."""
 
         def read(connection: sqlite3.Connection) -> StoredTurn | None:
-            row = connection.execute(SELECT_LATEST).fetchone()
-            return None if row is None else stored_turn(connection, row["id"])
+            numbers = (row["id"] for row in connection.execute(SELECT_LATEST))
+            with closing(self._readable(partial(stored_turn, connection), numbers)) as turns:
+                return next(turns, None)
 
         return self._read(read)
+
+    def whole(self, numbers: Iterable[int]) -> list[StoredTurn]:
+        """Turns of these numbers, those that there are. Skips and raises as `turns` does."""
+
+        def read(connection: sqlite3.Connection) -> list[StoredTurn]:
+            found = self._readable(partial(stored_turn, connection), numbers)
+            return [turn for turn in found if turn is not None]
+
+        return self._read(read) or []
 
     def figures(self, selection: Selection = EVERYTHING) -> list[TurnSummary]:
         """All turns that are in `selection`, whatever its words, in order and without their prompts. Raises as `turns` does.
@@ -231,9 +245,11 @@ class History:
         Prompts may be whole files: ten thousand of 20 KB take 0.3 s and 200 MB, their figures alone 0.1 s and 20 MB.
         """
         where, values = selection.where()
-        return (
-            self._read(lambda file: [turn_summary(row) for row in file.execute(SELECT_FIGURES.format(where), values)]) or []
-        )
+
+        def read(connection: sqlite3.Connection) -> list[TurnSummary]:
+            return list(self._readable(turn_summary, connection.execute(SELECT_FIGURES.format(where), values)))
+
+        return self._read(read) or []
 
     def delete(self, selection: Selection) -> int:
         """Remove turns for good, from the disk too; how many there were. Raises as `turns` does.
@@ -266,19 +282,21 @@ class History:
             return None
         return self._read(lambda connection: stored_turn(connection, number))
 
-    def add(self, turns: Sequence[StoredTurn]) -> list[int | None]:
+    def add(self, turns: Sequence[StoredTurn], progress: Callable[[int], None] = lambda _: None) -> list[int | None]:
         """Take in turns from elsewhere, all or none: the number that each has got, None where it is there already.
 
-        Raises as `turns` does.
+        `progress` is told, before each turn, how many are done. Raises as `turns` does.
         """
 
         def take_in(connection: sqlite3.Connection) -> list[int | None]:
             with transaction(connection, "BEGIN IMMEDIATE"):
-                return import_turns(connection, turns)
+                return import_turns(connection, turns, progress)
 
         try:
             with self._changed:
                 return self._on_sound_file(take_in, create=True) or []
+        except NotOurs as error:
+            raise self._not_ours(error) from error
         except (sqlite3.Error, OSError, UnicodeDecodeError, OverflowError) as error:
             raise ChatError(f"the turns cannot be imported: {_reason(error)}", f"look at {self.path}") from error
         finally:
@@ -341,6 +359,10 @@ class History:
             return
         try:
             self._on_sound_file(write, create=True)
+        except NotOurs as error:
+            self._failed = True
+            told = self._not_ours(error)
+            self._untold.append(f"the history does not keep this session: {told.message}; {told.hint}")
         except (
             sqlite3.Error,
             OSError,
@@ -356,6 +378,19 @@ class History:
         for line in untold:
             self._notice(line)
 
+    def _readable(self, make: Callable[[_S], _T], rows: Iterable[_S]) -> Generator[_T, None, None]:
+        """What `make` makes of each of `rows`; those that are damaged are skipped, and told once that is over."""
+        damaged: list[int] = []
+        try:
+            for row in rows:
+                try:
+                    yield make(row)
+                except DamagedTurn as error:
+                    damaged.append(error.number)
+        finally:
+            if damaged:
+                self._untold.append(_skipped(sorted(damaged)))
+
     def _read(self, work: Callable[[sqlite3.Connection], _T], begin: str | None = "BEGIN") -> _T | None:
         """What `work` gives inside one snapshot of the file, or None without a file."""
 
@@ -366,6 +401,8 @@ class History:
         try:
             with self._changed:
                 return self._on_sound_file(whole, create=False)
+        except NotOurs as error:
+            raise self._not_ours(error) from error
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise ChatError(
                 f"the history cannot be read: {_reason(error)}",
@@ -381,7 +418,9 @@ class History:
         """
         for cure in (self._mend, self._set_aside, None):
             try:
-                return work(self._connected(create=create))
+                connection = self._connected(create=create)
+                with connection.watch.ended():
+                    return work(connection)
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if cure is None or not is_damage(error):
                     raise
@@ -403,7 +442,10 @@ class History:
 
     def _mend(self, error: Exception) -> None:
         try:
-            mended = self._connection is not None and mend_index(self._connection)
+            mended = False
+            if self._connection is not None:
+                with self._connection.watch.ended():
+                    mended = mend_index(self._connection)
         except (sqlite3.DatabaseError, UnicodeDecodeError) as worse:
             if not is_damage(worse):
                 raise
@@ -424,6 +466,12 @@ class History:
         if aside is not None:
             self._untold.append(f"the history was damaged and is set aside as {aside}; a new one is begun")
 
+    def _not_ours(self, error: NotOurs) -> UsageError:
+        return UsageError(
+            f"{self.path} is not a history of this program: {error}",
+            "it is left as it is; move it elsewhere, and a new history is begun",
+        )
+
     def _let_go(self) -> None:
         """Close the file; what runs is begun again in the next one."""
         connection, self._connection = self._connection, None
@@ -432,6 +480,16 @@ class History:
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()
+
+
+def _skipped(numbers: Sequence[int]) -> str:
+    named = " ".join(map(str, numbers[:_MOST_NAMED]))
+    if len(numbers) == 1:
+        told = f"turn {named} of the history is damaged and is skipped"
+    else:
+        rest = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
+        told = f"{len(numbers)} turns of the history are damaged and are skipped: {named.replace(' ', ', ')}{rest}"
+    return f"{told} (`streaming-chat history delete {named}` removes {'it' if len(numbers) == 1 else 'them'})"
 
 
 def _reason(error: Exception) -> str:

@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,12 +22,13 @@ from streaming_chat.history import MARKS, FoundTurn, History, Selection, StoredT
 from streaming_chat.history_command.arguments import parse, selection_of
 from streaming_chat.history_command.lines import one_line
 from streaming_chat.history_command.listing import found_lines, table
-from streaming_chat.history_command.new_file import replace_file
+from streaming_chat.history_command.new_file import write_file
 from streaming_chat.history_command.page import page
+from streaming_chat.history_command.progress import Progress
 from streaming_chat.notices import Notices, counted
 from streaming_chat.standard_input import StandardInput
 from streaming_chat.terminal import Output
-from streaming_chat.transcripts import FORMATS, written
+from streaming_chat.transcripts import FORMAT_OF_ENDING, FORMATS, written
 from streaming_chat.transcripts.turns_json import as_object
 
 
@@ -53,9 +55,9 @@ def history_command(
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
     `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again; `prices` say what
-    one cost; `notice` is told when the file was damaged. What does not belong to the output goes to `notices`, which is
-    standard error unless given. Raises ChatError when the arguments are wrong, when there is no such turn, when the history
-    cannot be read, and when a file cannot be written. `--help` leaves by SystemExit(0).
+    one cost; `notice` is told what was damaged. What does not belong to the output goes to `notices`, which is standard
+    error unless given. Raises ChatError when the arguments are wrong, when there is no such turn, when the history cannot be
+    read, and when a file cannot be written. `--help` leaves by SystemExit(0).
     """
     options = parse(arguments)
     notices = notices or Notices(Output.of("stderr", color=False))
@@ -133,23 +135,27 @@ class _Command:
                 "which turns are to be exported?",
                 "give their numbers, or say with --session, --since … which; --all for all",
             )
+        path: Path | None = options.output
+        format = options.format or _format_of(path)  # noqa: A001 # the word of the option
         turns = self._whole(selection)
         if not turns:
             self._notices.always(self._nothing())
             return []
-        path: Path | None = options.output
-        ending = path.suffix[1:].lower() if path else ""
-        format = options.format or (ending if ending in FORMATS else FORMATS[0])  # noqa: A001 # the word of the option
         document = written(turns, format)
         if path is None or str(path) == "-":
             return [(sanitize_json(document) if self._terminal and format == "json" else document).removesuffix("\n")]
-        replace_file(path, document)
+        write_file(path, document, force=options.force)
         return []
 
     def do_import(self) -> list[str]:
         """Take in turns from files."""
-        turns = [turn for path in self._options.files for turn in _turns_in(path, self._input)]
-        numbers = self._history.add(turns)
+        progress = Progress(self._notices.line)
+        turns = [
+            turn
+            for path in self._options.files
+            for turn in _turns_in(path, self._input, partial(progress, f"reading {path}"))
+        ]
+        numbers = self._history.add(turns, lambda done: progress("importing", done, len(turns)))
         new = [number for number in numbers if number is not None]
         if self._options.json:
             return [json.dumps({"imported": len(new), "present": len(numbers) - len(new), "numbers": new})]
@@ -163,7 +169,7 @@ class _Command:
 
         turns = self._history.figures(selection_of(self._options))
         lines = stats(turns, self._options, self._prices, columns=self._columns(), color=self._color)
-        if not turns:
+        if not turns and self._has_none():
             self._notices.always(self._nothing())
         if self._options.html is not None:
             self._notices.always(f"the page is in {one_line(str(self._options.html))}")
@@ -193,6 +199,10 @@ class _Command:
         """Where it is kept."""
         return [json.dumps({"path": str(self._history.path)}) if self._options.json else str(self._history.path)]
 
+    def _has_none(self) -> bool:
+        """Whether there are no such turns, not even damaged ones that were skipped."""
+        return not self._history.numbers(selection_of(self._options))
+
     def _nothing(self) -> str:
         return "the history is empty" if selection_of(self._options) == Selection() else "no such turns"
 
@@ -205,7 +215,7 @@ class _Command:
         return [f"{counted(deleted, 'turn', 'turns')} deleted"]
 
     def _shown(self, turns: list[TurnSummary], nothing: str) -> list[str]:
-        if not turns:
+        if not turns and self._has_none():
             # Not an entry of the list, so not where the list goes.
             self._notices.always(nothing)
         if self._options.json:
@@ -218,8 +228,9 @@ class _Command:
         """The turns that are meant, whole; UsageError when one that was named is not there."""
         self.require(selection.numbers or ())
         numbers = self._history.numbers(selection)
-        found = [self._history.turn(number) for number in numbers]
-        return [turn for turn in found if turn is not None]
+        turns = self._history.whole(numbers)
+        # Where none of them can be read, the first one says why.
+        return turns if turns or not numbers else [turn for turn in [self._history.turn(numbers[0])] if turn is not None]
 
     def _as_json(self, turn: TurnSummary) -> str:
         fields = as_object(turn)
@@ -233,12 +244,24 @@ class _Command:
         return sanitize_json(line) if self._terminal else line
 
 
-def _turns_in(path: Path, standard_input: StandardInput) -> list[StoredTurn]:
+def _format_of(path: Path | None) -> str:
+    """The format for a file of this name; Markdown where the name says none. UsageError for an ending that is of none."""
+    ending = path.suffix[1:] if path else ""
+    format = FORMAT_OF_ENDING.get(ending.lower()) if ending else FORMATS[0]  # noqa: A001 # the word of the option
+    if format is None:
+        raise UsageError(
+            f"no format is known by the ending .{ending}",
+            f"--format says which one is meant: {', '.join(FORMATS)}; files of these endings need none",
+        )
+    return format
+
+
+def _turns_in(path: Path, standard_input: StandardInput, progress: Callable[[int, int], None]) -> list[StoredTurn]:
     from streaming_chat.transcripts.turns_json import turns_of
 
     try:
         content = standard_input.read() if str(path) == "-" else path.read_bytes()
-        return turns_of(content.decode("utf-8-sig"))
+        return turns_of(content.decode("utf-8-sig"), progress)
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}", "give a file that was exported, or -") from None
     except UnicodeDecodeError:

@@ -50,12 +50,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     export.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
     export.add_argument("--all", action="store_true", help="all turns")
     export.add_argument("-o", "--output", type=_type(file_path), metavar="FILE", help="where to (default: standard output)")
+    _add_force(export)
     imported = _action(actions, "import", "take in turns that `export --format json` or `show --json` wrote")
     imported.add_argument("files", nargs="+", type=_type(file_path), metavar="FILE", help="the files; - is standard input")
     stats = _action(actions, "stats", "how many, how they ended, tokens and times for each model and endpoint")
     stats.add_argument("--plot", action="store_true", help="draw how the times are distributed, too")
-    page = "write a page with pictures instead; a file that is there is replaced"
+    page = "write a page with pictures instead"
     stats.add_argument("--html", type=_type(file_path), metavar="FILE", help=page)
+    _add_force(stats)
     delete = _action(actions, "delete", "remove turns for good")
     delete.add_argument("numbers", nargs="*", type=_type(one_or_more), metavar="N", help="their numbers")
     delete.add_argument("--all", action="store_true", help="all turns")
@@ -92,6 +94,10 @@ def selection_of(options: argparse.Namespace) -> Selection:
 def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, allow_abbrev=False, help=text, description=text)
     return parser
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="overwrite a file that exists")
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,8 @@ from streaming_chat.history import StoredTurn
 
 #: The formats, which are the endings of their files too.
 FORMATS: Final = ("md", "html", "json", "cast", "svg")
+#: Ending of a file → format. Markdown is a text to read as it is.
+FORMAT_OF_ENDING: Final = {**{name: name for name in FORMATS}, "markdown": "md", "txt": "md", "htm": "html"}
 
 
 def written(turns: Sequence[StoredTurn], format: str) -> str:  # noqa: A002 # the word of the option

@@ -14,7 +14,7 @@ from streaming_chat.core.conversation import Message
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.events import Outcome, Usage
 from streaming_chat.core.reply import ToolCall
-from streaming_chat.core.surrogates import SurrogateJoiner
+from streaming_chat.core.surrogates import SurrogateJoiner, has_surrogate
 from streaming_chat.core.timing import Gaps, Timing
 from streaming_chat.history import StoredError, StoredTurn, TurnSummary
 
@@ -40,10 +40,18 @@ def as_object(turn: TurnSummary) -> dict[str, Any]:
     return {**asdict(turn), "status": turn.status, "started_at": turn.started_at.isoformat()}
 
 
-def turns_of(text: str) -> list[StoredTurn]:
-    """The turns in what `turns_json` or `history show --json` has written. UsageError says what is not right, and where."""
+def turns_of(text: str, progress: Callable[[int, int], None] = lambda _done, _total: None) -> list[StoredTurn]:
+    """The turns in what `turns_json` or `history show --json` has written. UsageError says what is not right, and where.
+
+    `progress` is told, before each turn, how many of how many are done.
+    """
+    turns: list[StoredTurn] = []
     try:
-        return [_turn(one, number) for number, one in enumerate(_objects(text), 1)]
+        objects = _objects(text)
+        for number, one in enumerate(objects, 1):
+            progress(len(turns), len(objects))
+            turns.append(_turn(one, number))
+        return turns
     except (_Wrong, RecursionError) as wrong:
         if isinstance(wrong, RecursionError):
             wrong = _Wrong("the JSON is nested too deeply")
@@ -127,6 +135,8 @@ class _Fields:
 
 def _whole(text: str) -> str:
     """A text as the history keeps it: half a character (an escape without the one that belongs to it) is U+FFFD."""
+    if not has_surrogate(text):
+        return text
     joiner = SurrogateJoiner()
     return joiner.feed(text) + joiner.finish()
 
@@ -226,12 +236,15 @@ def _settings(value: Any, where: str) -> dict[str, Any]:
 
 
 def _arrivals(values: list[Any], where: str) -> Iterator[Arrival]:
+    # A long answer has thousands: no call for each.
     for value in values:
-        match value:
-            case [at, str(kind), length] if _is_seconds(at) and kind in KINDS and _is_whole(length) and length <= LONGEST:
+        if type(value) is list and len(value) == 3:
+            at, kind, length = value
+            is_time = (type(at) is float or type(at) is int) and 0 <= at <= _LONGEST
+            if is_time and kind in KINDS and type(length) is int and 0 <= length <= LONGEST:
                 yield Arrival(at, kind, length)
-            case _:
-                raise _Wrong(f"'arrivals' of {where} has an entry that is no [seconds, kind, characters]")
+                continue
+        raise _Wrong(f"'arrivals' of {where} has an entry that is no [seconds, kind, characters]")
 
 
 def _moment(text: str, where: str) -> datetime:

@@ -31,7 +31,7 @@ def stats(
     figures = statistics(turns, prices)
     lines = list(_shown(figures, options, prices.currency, columns, color=color))
     if options.html is not None:
-        _write_page(options.html, figures, prices.currency)
+        _write_page(options.html, figures, prices.currency, force=options.force)
     return lines
 
 
@@ -49,8 +49,8 @@ def _shown(
             yield from plots(figures, columns, color=color)
 
 
-def _write_page(path: Path, figures: Statistics, currency: str) -> None:
-    from streaming_chat.history_command.new_file import replace_file
+def _write_page(path: Path, figures: Statistics, currency: str, *, force: bool) -> None:
+    from streaming_chat.history_command.new_file import write_file
     from streaming_chat.history_command.stats.page import page
 
-    replace_file(path, page(figures, currency))
+    write_file(path, page(figures, currency), force=force)
