@@ -112,7 +112,7 @@ def test_each_token_is_on_the_screen_as_it_arrives(chat, server):
         reads, read = iter(screen.reads[drawn:]), b""
         delays = []
         for token in TOKENS:
-            # The blank behind it is not visible, and comes with the next word.
+            # The space after it is not visible, and comes with the next word.
             while token.strip().encode() not in read:
                 at, more = next(reads)
                 read += more

@@ -14,6 +14,7 @@ from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.errors import ChatError, ConnectionCut, ConnectionFailed, RateLimitError, ServerError
 from streaming_chat.core.events import Event, Finished, Outcome, TextDelta
 from streaming_chat.core.reply import Turn
+from streaming_chat.providers import connection
 from streaming_chat.providers.openai_sdk import OpenAISDK
 from streaming_chat.turn import run_turn
 
@@ -134,7 +135,10 @@ def results(plans: list[Plan]) -> list[tuple[Turn, Witness]]:
         retries = 1 if ", then " in plans[number].fate else 0
         return run_turn(request, providers[number // 4], [witness], retries=retries), witness
 
-    with Server(script) as server:
+    with pytest.MonkeyPatch.context() as patch, Server(script) as server:
+        # However long it takes from the connection that is opened ahead to the request, it is not one that has been idle,
+        # on which a request that brings nothing is sent again unseen.
+        patch.setattr(connection, "_FRESH", 600.0)
         providers = [OpenAISDK(server.base_url, "sk-test-0123456789", 30.0) for _ in range(STREAMS // 4)]
         for provider in providers:
             provider.preload()

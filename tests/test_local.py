@@ -292,7 +292,7 @@ with provider.stream(ChatRequest(provider.model, (Message("user", "Count to one 
 @needs_proc
 @pytest.mark.parametrize("moment", ["at once", "loading", "in mid-answer", "idle"])
 def test_the_server_does_not_outlive_a_killed_parent(moment: str, state_folder: Path) -> None:
-    # Nobody waits these 600 s: the parent is killed as soon as it has spoken.
+    # These 600 s are never waited: the parent is killed as soon as it has spoken.
     then = "list(chunks); print('idle', flush=True); time.sleep(600)"
     program = PARENT.format(state=str(state_folder), then=then)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:

@@ -50,10 +50,11 @@ def wait_until_all_is_read(server: Server, program: int) -> None:
         rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         # Of its end: what has not been read. Of the server's: what has not been confirmed.
         waiting = [row[4] for row in rows if peer in (row[1], row[2]) and row[4] != "00000000:00000000"]
-        states = [
-            status.read_text().rpartition(")")[2].split()[0] for status in Path(f"/proc/{program}/task").glob("*/stat")
-        ]
-        return not waiting and set(states) <= {"S", "Z"}
+        try:
+            threads = [status.read_text() for status in Path(f"/proc/{program}/task").glob("*/stat")]
+        except OSError:
+            return False  # A thread has just ended.
+        return not waiting and {thread.rpartition(")")[2].split()[0] for thread in threads} <= {"S", "Z"}
 
     deadline = time.monotonic() + 60
     while not is_done():

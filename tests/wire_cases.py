@@ -64,7 +64,7 @@ class WireCase:
     #: Fields that the request has beside model and messages.
     extra: Mapping[str, Any] = field(default_factory=dict)
     timeout: float = 5.0
-    #: Whether not even the two seconds of grace behind a finish_reason may be waited for.
+    #: Whether not even the two seconds of grace after a finish_reason may be waited for.
     at_once: bool = False
     retries: int = 0
     #: What the attempts after the first one get, and how many requests there are in all.
