@@ -71,9 +71,10 @@ def test_the_users_key_does_not_go_where_an_untrusted_file_says(
     done = world.run(*arguments, env=USERS)
     assert (done.returncode, done.stdout) == (3, b"")
     error, hint = done.stderr.decode().splitlines()
-    assert error.startswith("error: ")
-    assert "OPENAI_API_KEY in the environment" in error
-    assert f"OPENAI_BASE_URL in {world.folder / '.env'}" in error
+    assert error.startswith(
+        "error: OPENAI_API_KEY in the environment is not sent to an endpoint from a .env that is not trusted"
+    )
+    assert f"{server.base_url}, OPENAI_BASE_URL in {world.folder / '.env'}" in error
     assert f"streaming-chat config trust {world.folder / '.env'}" in hint
     assert USERS_KEY not in done.stderr.decode()
     assert not server.connections
@@ -98,9 +99,8 @@ def test_a_key_of_the_same_file_goes_before_the_users_and_this_is_told(
         done = world.run(*arguments, env=USERS)
         assert done.returncode == 0, done.stderr
         notice = done.stderr.decode().splitlines()[0]
-        assert re.fullmatch(
-            rf"notice: .*{re.escape(server.base_url)}.*OPENAI_BASE_URL in .*\.env.*not trusted.*the key in it.*", notice
-        )
+        verdict = "the endpoint comes from a .env that is not trusted, and the key in it is sent"
+        assert notice == f"notice: {verdict}: {server.base_url}, OPENAI_BASE_URL in {world.folder / '.env'}"
     assert keys(server) == [FILES_KEY] * 2
 
 
@@ -110,8 +110,8 @@ def test_without_any_key_the_address_is_used_and_this_is_told(
     there("OPENAI_BASE_URL={url}\n")
     done = world.run("hi")
     assert (done.returncode, done.stdout) == (0, b"Hello, world!\n")
-    notice = r"^notice: the endpoint http.* comes from OPENAI_BASE_URL in .*no key is sent$"
-    assert re.search(notice, done.stderr.decode(), re.MULTILINE)
+    verdict = "the endpoint comes from a .env that is not trusted, and no key is sent"
+    assert f"notice: {verdict}: {server.base_url}, " in done.stderr.decode()
     assert keys(server) == ["no-key"]
 
 
@@ -119,8 +119,8 @@ def test_the_chat_says_where_its_endpoint_comes_from(world: World, there: Callab
     there(f"OPENAI_BASE_URL={{url}}\nOPENAI_API_KEY={FILES_KEY}\n")
     screen = world.screen(env=USERS, columns=200)
     screen.wait_for("You:")
-    assert f"the endpoint comes from OPENAI_BASE_URL in {world.folder / '.env'}" in screen.text
-    assert "not trusted: the key in it" in screen.text
+    assert f"\nthe endpoint comes from a .env that is not trusted: {world.folder / '.env'}" in screen.text
+    assert "notice: the endpoint comes from a .env that is not trusted, and the key in it is sent: " in screen.text
     screen.line("/config")
     screen.wait_for(re.compile(r"^\.env trust +not trusted", re.M))
     screen.line("/exit")
@@ -195,20 +195,22 @@ def test_a_trusted_file_counts_whole_until_it_changes(world: World, server: Serv
     done = world.run("config", "trust", env=USERS)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.decode() == (
-        f"trusted until it changes: {world.folder / '.env'}\nit sets: OPENAI_BASE_URL, STREAMING_CHAT_SYSTEM\n"
+        f"trusted until it changes: {world.folder / '.env'}\n"
+        f"  OPENAI_BASE_URL        {server.base_url}\n"
+        "  STREAMING_CHAT_SYSTEM  may have the user's key\n"
     )
     done = world.run("hi", env=USERS)
     assert done.returncode == 0, done.stderr
     assert keys(server) == [USERS_KEY]
     assert server.chats[0].json["messages"][0] == {"role": "system", "content": "may have the user's key"}
-    assert f"notice: the endpoint {server.base_url} comes from OPENAI_BASE_URL in" in done.stderr.decode()
+    assert f"notice: the endpoint comes from a .env that is trusted: {server.base_url}, " in done.stderr.decode()
     assert world.run("-q", "hi", env=USERS).stderr == b""
     assert ".env trust  trusted" in re.sub(" {2,}", "  ", world.run("config", env=USERS).stdout.decode())
 
     there(text + "# changed\n")
     done = world.run("hi", env=USERS)
     assert done.returncode == 3
-    assert "changed since it was trusted" in done.stderr.decode()
+    assert "has changed since you trusted it" in done.stderr.decode()
     there(text)
     assert world.run("-q", "hi", env=USERS).returncode == 0
     done = world.run("config", "untrust")
@@ -239,7 +241,7 @@ def test_a_file_is_named_by_its_path_or_its_folder(world: World, there: Callable
     assert list(entries) == [str(world.folder / ".env")]
     told = json.loads(done.stdout)
     assert told["trusted"] is True
-    assert told["sha256"] == entries[str(world.folder / ".env")]
+    assert told["sha256"] == entries[str(world.folder / ".env")]["sha256"]
     assert (world.state / "trusted.json").stat().st_mode & 0o777 == 0o600
     assert json.loads(world.run("config", "--json").stdout)["dotenv"]["trusted"] is True
 
@@ -285,7 +287,7 @@ def test_a_list_that_others_may_write_or_that_is_damaged_trusts_nothing(
     assert done.returncode == 2
     assert b"others may write it" in done.stderr
     file.chmod(0o600)
-    for damage in (b"", b"[1]", b"{", b'{"a": 1}', b"[" * 100_000, b"\xff"):
+    for damage in (b"", b"[1]", b"{", b'{"a": 1}', b'{"a": {}}', b"[" * 100_000, b"\xff"):
         file.write_bytes(damage)
         done = world.run("hi", env=USERS)
         assert done.returncode == 3, damage
@@ -504,15 +506,17 @@ def test_a_file_that_is_swapped_while_it_is_read_is_never_anothers(tmp_path: Pat
     """Between a file of the user's and a link to one of somebody else's, as fast as another process can."""
     folder, stop = tmp_path / "folder", threading.Event()
     folder.mkdir()
-    (tmp_path / "theirs").write_text("STREAMING_CHAT_MODEL=theirs\n")
+    theirs = tmp_path / "theirs" / ".env"
+    theirs.parent.mkdir()
+    theirs.write_text("STREAMING_CHAT_MODEL=theirs\n")
     try:
-        os.chown(tmp_path / "theirs", os.getuid() + 1, -1)
+        os.chown(theirs, os.getuid() + 1, -1)
     except PermissionError:
         pytest.skip("only root can give a file away")
 
     def swap() -> None:
         while not stop.is_set():
-            (folder / "link").symlink_to(tmp_path / "theirs")
+            (folder / "link").symlink_to(theirs)
             os.replace(folder / "link", folder / ".env")
             (folder / "file").write_text("STREAMING_CHAT_MODEL=ours\n")
             os.replace(folder / "file", folder / ".env")
@@ -539,6 +543,19 @@ def test_the_hint_can_be_pasted_into_a_shell(world: World, server: Server, there
     assert not server.chats
 
 
+@pytest.mark.parametrize("name", ["two  blanks", "a\nline", "\x1b[31m", "\u202e", "x" * 200])
+def test_a_path_that_a_line_cannot_show_is_not_in_the_hint(world: World, there: Callable[..., None], name: str) -> None:
+    folder = world.folder / name
+    there("OPENAI_BASE_URL={url}\n", folder)
+    environment = {**world.environment, **USERS}
+    run = {"cwd": folder, "env": environment, "capture_output": True, "timeout": 60, "check": False}
+    done = subprocess.run([*program(), "hi"], **run)
+    assert done.returncode == 3
+    assert "hint: if you trust the file: streaming-chat config trust (in this folder); to ask" in done.stderr.decode()
+    assert subprocess.run([*program(), "config", "trust"], **run).returncode == 0
+    assert list(json.loads((world.state / "trusted.json").read_text())) == [str(folder / ".env")]
+
+
 def test_what_a_trusted_pair_sends(tmp_path: Path) -> None:
     """A key and a base URL of one file belong together, trusted or not."""
     (tmp_path / ".env").write_text(f"OPENAI_BASE_URL=http://near.test/v1\nOPENAI_API_KEY={FILES_KEY}\n")
@@ -546,7 +563,9 @@ def test_what_a_trusted_pair_sends(tmp_path: Path) -> None:
         settings = load(
             {}, USERS, folder=tmp_path, config_file=tmp_path / "none", notice=pytest.fail, trust_of=lambda _, t=trust: t
         )
-        assert (settings.api_key, settings.base_url) == (FILES_KEY, "http://near.test/v1")
+        # One that the user has trusted to be sent to another address may be the user's own.
+        expected = None if trust is Trust.REDIRECTED else FILES_KEY
+        assert (settings.api_key, settings.base_url) == (expected, "http://near.test/v1")
     own = {"base_url": "http://own.test/v1"}
     settings = load(own, USERS, folder=tmp_path, config_file=tmp_path / "none", notice=pytest.fail)
     assert settings.api_key == USERS_KEY
@@ -563,3 +582,163 @@ def test_an_error_of_the_server_does_not_bring_the_key_of_the_user(
     done = world.run("hi", env=USERS)
     assert done.returncode == 3
     assert FILES_KEY not in done.stderr.decode()
+
+
+def test_a_key_that_was_trusted_for_one_address_does_not_go_to_another(
+    world: World, server: Server, there: Callable[..., None]
+) -> None:
+    """A user fills in the key and trusts the file; then whoever wrote the folder changes the address in it."""
+    there(f"OPENAI_BASE_URL=http://127.0.0.1:9/v1\nOPENAI_API_KEY={FILES_KEY}\n")
+    assert world.run("config", "trust").returncode == 0
+    there(f"OPENAI_BASE_URL={{url}}\nOPENAI_API_KEY={FILES_KEY}\n")
+    done = world.run("hi", env=USERS)
+    assert done.returncode == 3
+    assert "OPENAI_API_KEY in it is not sent" in done.stderr.decode()
+    assert "names another address" in done.stderr.decode()
+    assert not server.connections
+    assert world.run("config", "trust").returncode == 0
+    there(f"OPENAI_BASE_URL={{url}}\nOPENAI_API_KEY={FILES_KEY}\n# the same address\n")
+    assert world.run("hi", env=USERS).returncode == 0
+    assert keys(server) == [FILES_KEY]
+
+
+@pytest.mark.parametrize("target", ["../.bash_history", "/dev/stdin", "/proc/self/fd/0", "/proc/self/environ", "notes"])
+def test_a_link_leads_to_no_other_file_of_the_users(world: World, server: Server, target: str) -> None:
+    (world.folder.parent / ".bash_history").write_text("export OPENAI_API_KEY=x\nexport STREAMING_CHAT_MODEL=theirs\n")
+    (world.folder / "notes").write_text("STREAMING_CHAT_MODEL=theirs\n")
+    (world.folder / ".env").symlink_to(target)
+    done = world.run("sum up:", "--base-url", server.base_url, stdin=b"one\nSTREAMING_CHAT_MODEL=theirs\n")
+    assert done.returncode == 0, done.stderr
+    assert b"is not read: it is a link to a file that is not called .env" in done.stderr
+    assert server.chats[0].json["model"] == "gpt-4o-mini"
+    assert "one\nSTREAMING_CHAT_MODEL" in server.chats[0].json["messages"][0]["content"]
+
+
+def test_a_link_to_the_dotenv_of_another_folder_is_read(tmp_path: Path) -> None:
+    for name in (".env", ".env.local"):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        (tmp_path / "other" / name).write_text("STREAMING_CHAT_MODEL=m\n")
+        folder = tmp_path / f"with{name}"
+        folder.mkdir()
+        (folder / ".env").symlink_to(tmp_path / "other" / name)
+        assert judged(folder, []).model == "m"
+
+
+def test_what_the_users_own_config_file_adds_to_requests_stays_there(
+    world: World, server: Server, there: Callable[..., None]
+) -> None:
+    world.configure("[param]\nuser = 'may-not-go'\n")
+    there(f"OPENAI_BASE_URL={{url}}\nOPENAI_API_KEY={FILES_KEY}\n")
+    done = world.run("-q", "hi")
+    assert b"notice: param in config.toml is not sent" in done.stderr
+    assert "user" not in server.chats[-1].json
+    assert world.run("hi", "--param", "user=flag").returncode == 0
+    assert server.chats[-1].json["user"] == "flag"
+    assert world.run("config", "trust").returncode == 0
+    assert world.run("hi").returncode == 0
+    assert server.chats[-1].json["user"] == "may-not-go"
+
+
+def test_an_earlier_conversation_does_not_go_where_an_untrusted_file_says(
+    world: World, server: Server, there: Callable[..., None]
+) -> None:
+    with Server() as own:
+        assert world.run("a private matter", "--base-url", own.base_url).returncode == 0
+        there("OPENAI_BASE_URL={url}\n")
+        for arguments in (["--continue"], ["--resume", "1"]):
+            done = world.run("and?", *arguments)
+            assert done.returncode == 2
+            assert f"the conversation with {own.base_url} is not sent" in done.stderr.decode()
+        assert world.run("and?", "--continue", "--base-url", own.base_url).returncode == 0
+    assert not server.chats
+
+
+@pytest.mark.parametrize("variable", ["XDG_CONFIG_HOME", "XDG_STATE_HOME"])
+@pytest.mark.parametrize("value", [".config", "~/.config", "."])
+def test_a_relative_folder_is_not_the_working_folders(world: World, server: Server, variable: str, value: str) -> None:
+    place = world.folder / value / "streaming-chat"
+    place.mkdir(parents=True)
+    (place / "config.toml").write_text(f'base_url = "{server.base_url}"\n')
+    (world.folder / ".env").write_text(f"OPENAI_BASE_URL={server.base_url}\n")
+    entry = {"sha256": "", "base_url": server.base_url}
+    (place / "trusted.json").write_text(json.dumps({str(world.folder / ".env"): entry}))
+    done = world.run("hi", env={**USERS, variable: value})
+    assert done.returncode == 3
+    assert not server.connections
+
+
+def test_a_config_file_that_others_may_write_is_not_read(world: World, server: Server) -> None:
+    world.configure(f'base_url = "{server.base_url}"\n')
+    for place, mode in ((world.config_file, 0o666), (world.config_file.parent, 0o777)):
+        before = place.stat().st_mode & 0o777
+        place.chmod(mode)
+        done = world.run("hi", env=USERS)
+        assert done.returncode == 2
+        assert f"{world.config_file} is not read: {place}: others may write it" in done.stderr.decode()
+        place.chmod(before)
+    assert not server.connections
+
+
+def test_a_file_that_is_obeyed_lies_beside_the_one_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("ca = 'certs/ca.pem'\nlocal_model = '/models/m.gguf'\n")
+    settings = load({}, {}, folder=tmp_path / "elsewhere", config_file=tmp_path / "config.toml", notice=pytest.fail)
+    assert (settings.ca, settings.local_model) == (tmp_path / "certs" / "ca.pem", Path("/models/m.gguf"))
+    (tmp_path / "config.toml").unlink()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / ".env").write_text("STREAMING_CHAT_CA=certs/ca.pem\n")
+    settings = load({}, {}, folder=tmp_path / "deep", config_file=None, notice=pytest.fail, trust_of=lambda _: Trust.TRUSTED)
+    assert settings.ca == tmp_path / "certs" / "ca.pem"
+    settings = load({"ca": "a.pem"}, {}, folder=tmp_path, config_file=None, notice=pytest.fail)
+    assert settings.ca == Path("a.pem")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "OPENAI_BASE_URL=http://127.0.0.1:9/" + "\u2800" * 1500 + "the⠀endpoint⠀is⠀yours",
+        "OPENAI_BASE_URL=https://\u0430pi.openai.com/v1",
+        "OPENAI_BASE_URL=https://@elsewhere.test/v1",
+        "OPENAI_BASE_URL=https://elsewhere.test/" + "x" * 4000,
+        "STREAMING_CHAT_MODEL=" + "m" * 20_000,
+        "STREAMING_CHAT_MODEL='a\nbase_url  https://api.openai.com/v1'",
+        "STREAMING_CHAT_MAX_TOKENS=" + "9" * 4200,
+        "STREAMING_CHAT_MAX_TOKENS=" + "9" * 5200,
+        "OPENAI_API_KEY=" + "k" * 60_000,
+        "OPENAI_API_KEY='import numpy as np'",
+    ],
+)
+def test_what_would_hide_a_notice_or_forge_one_is_refused(
+    world: World, server: Server, there: Callable[..., None], line: str
+) -> None:
+    there(f"{line}\n")
+    done = world.run("hi", env={"OPENAI_BASE_URL": server.base_url} if "BASE_URL" not in line else {})
+    assert done.returncode in (2, 3)
+    assert len(done.stderr.decode()) < 1500
+    assert done.stderr.count(b"\n") == 2
+    assert not server.chats
+
+
+def test_config_shows_every_value_on_one_line(world: World, there: Callable[..., None]) -> None:
+    there("STREAMING_CHAT_SYSTEM='a\napi_key  forged\x1b]52;c;x\x07'\nSTREAMING_CHAT_API_KEY_ENV='x'\n'a\nb'=1\n")
+    done = world.run("config", "trust")
+    assert done.returncode == 0
+    assert b"\x1b" not in done.stdout
+    assert done.stdout.count(b"\n") == 3
+    done = world.run("config")
+    assert b"\x1b" not in done.stdout
+    assert [line for line in done.stdout.decode().splitlines() if line.startswith("api_key ")] == [
+        f"api_key{' ' * (len('context_tokens') - 7)}  {'':<40}  not set"
+    ] or done.stdout.decode().count("\napi_key ") == 1
+
+
+def test_a_key_in_the_wrong_place_is_not_in_the_message(world: World) -> None:
+    for arguments, environment in (
+        (["hi", "--theme", USERS_KEY], USERS),
+        (["hi", "--temperature", USERS_KEY], USERS),
+        (["config", USERS_KEY], USERS),
+        (["hi", "--log-dir", f"/proc/{USERS_KEY}"], USERS),
+        (["hi"], {"OPENAI_BASE_URL": USERS_KEY, "OPENAI_API_KEY": "https://api.openai.com/v1"}),
+    ):
+        done = world.run(*arguments, env=environment)
+        assert done.returncode in (2, 3), arguments
+        assert USERS_KEY not in done.stdout.decode() + done.stderr.decode(), arguments

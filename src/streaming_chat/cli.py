@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -104,10 +104,12 @@ def build_parser() -> argparse.ArgumentParser:
 def run(argv: Sequence[str]) -> int:
     """Run the program; its exit status. Every ChatError is told here."""
     end_on_termination()
-    notices = _notices(no_color="--no-color" in argv, quiet=False)
+    notices = _notices(no_color="--no-color" in argv, quiet=False, keys=_keys_of(os.environ))
     try:
         with heeded_in_time():
-            return _Program(list(argv)).run()
+            program = _Program(list(argv))
+            notices = program.notices
+            return program.run()
     except Exception as failure:  # noqa: BLE001 # never a traceback
         ended_by_signal = status_of_signal()
         if ended_by_signal is not None:
@@ -142,7 +144,7 @@ class _Program:
         flags = {name: "\0".join(value) if isinstance(value, list) else value for name, value in parsed.items()}
         flags = {name: value if OPTIONS[name].parse is file_path else _text(value) for name, value in flags.items()}
 
-        self._notices = _notices(no_color="no_color" in flags, quiet="quiet" in flags)
+        self._notices = _notices(no_color="no_color" in flags, quiet="quiet" in flags, keys=_keys_of(os.environ))
         folder = config_folder()
         self._config_file = None if folder is None else folder / CONFIG_FILE_NAME
         self._trusted = TrustList(state_folder())
@@ -154,9 +156,18 @@ class _Program:
             notice=self._notices.notice,
             trust_of=self._trusted.trust_of,
         )
-        self._notices = _notices(no_color=self._settings.no_color, quiet=self._settings.quiet)
+        self._notices = _notices(
+            no_color=self._settings.no_color,
+            quiet=self._settings.quiet,
+            keys=(self._settings.api_key, *_keys_of(os.environ, self._settings.api_key_env)),
+        )
         self._output = Output.of("stdout", color=color_wanted(os.environ, no_color=self._settings.no_color))
         self._input = StandardInput(self._notices.notice, left_alone=self._settings.no_stdin)
+
+    @property
+    def notices(self) -> Notices:
+        """Where errors are told."""
+        return self._notices
 
     def run(self) -> int:
         """Do what was asked; the exit status."""
@@ -301,6 +312,11 @@ class _Program:
         name = os.urandom(16).hex() if earlier is None else earlier.session
         model_is_fixed = endpoint != settings.base_url
         if earlier is not None:
+            if not settings.is_base_url_trusted and earlier.endpoint != kept_endpoint(endpoint):
+                raise UsageError(
+                    f"the conversation with {earlier.endpoint} is not sent to an endpoint from a .env that is not trusted",
+                    "trust the file with `streaming-chat config trust`, or name the endpoint with --base-url",
+                )
             settings = settings.changed("stateful", True, settings.origin("resume" if settings.resume else "continue_last"))
             # Elsewhere its model may be unknown, or be called otherwise.
             is_there = not model_is_fixed and earlier.endpoint == kept_endpoint(endpoint)
@@ -382,7 +398,7 @@ class _Program:
             self._tell_of_dotenv(settings, settings.dotenv, local=local, in_chat=in_chat)
         if not local:
             if settings.api_key or urlsplit(settings.base_url).hostname != _OPENAI_HOST:
-                return self._openai(), settings.base_url, settings
+                return self._openai(), settings.base_url, self._for_address(settings)
             self._allow_embedded_model()
             settings = settings.changed("local", True, "no key is set")
         for name, flag in (("model", "--model"), ("base_url", "--base-url")):
@@ -398,6 +414,16 @@ class _Program:
         )
         provider.start()
         return provider, provider.endpoint, settings.changed("model", provider.model, "the embedded model")
+
+    def _for_address(self, settings: Settings) -> Settings:
+        """`settings` without the fields in config.toml where a `.env` that is not trusted says where they go.
+
+        They are meant for the user's own endpoint, and can hold names and secrets.
+        """
+        if settings.is_base_url_trusted or not settings.param or settings.origin("param").startswith("--"):
+            return settings
+        self._notices.warning("param in config.toml is not sent to an endpoint from a .env that is not trusted")
+        return settings.changed("param", {}, settings.origin("param"))
 
     def _openai(self) -> Any:
         from streaming_chat.providers.openai_sdk import OpenAISDK
@@ -513,10 +539,16 @@ def _joined(words: Sequence[str]) -> str:
     return " ".join(word for word in words if word).strip()
 
 
-def _notices(*, no_color: bool, quiet: bool) -> Notices:
+def _keys_of(environment: Mapping[str, str], *more: str) -> list[str | None]:
+    """The user's own keys, which are in no message, wherever they were put by mistake."""
+    return [environment.get(variable, "").strip() for variable in ("OPENAI_API_KEY", *more)]
+
+
+def _notices(*, no_color: bool, quiet: bool, keys: Iterable[str | None]) -> Notices:
     return Notices(
         Output.of("stderr", color=color_wanted(os.environ, no_color=no_color or bool(os.environ.get("NO_COLOR")))),
         quiet=quiet,
+        keys=keys,
     )
 
 

@@ -17,14 +17,14 @@ from streaming_chat.trust import Dotenv
 
 def config_lines(settings: Settings, files: Mapping[str, Path | None], adapted: Sequence[str]) -> list[str]:
     """A line a setting: name, value, origin; then the files, by what they are for, and how the model was adapted to."""
-    rows = [(name, shown(getattr(settings, name)), settings.origin(name)) for name in OPTIONS]
+    rows = [(name, one_line(shown(getattr(settings, name))), one_line(settings.origin(name))) for name in OPTIONS]
     rows.append(("api_key", shown_key(settings), _origin_of_key(settings)))
     name_width = max(len(name) for name, _, _ in rows)
     value_width = min(40, max(len(value) for _, value, _ in rows))
     lines = [f"{name:<{name_width}}  {value:<{value_width}}  {origin}".rstrip() for name, value, origin in rows]
     lines.append("")
     for name, path in files.items():
-        lines.append(f"{name:<{name_width}}  {path or 'none'}")
+        lines.append(f"{name:<{name_width}}  {one_line(str(path or 'none'))}")
         if path is not None and settings.dotenv is not None and path == settings.dotenv.path:
             lines.append(f"{'.env trust':<{name_width}}  {_trust_words(settings.dotenv)}")
     lines += [f"{'adapted':<{name_width}}  {ADAPTATIONS[name].says}" for name in adapted if name in ADAPTATIONS]
@@ -50,6 +50,11 @@ def config_json(settings: Settings, files: Mapping[str, Path | None], adapted: S
     return without_secret(json.dumps(table, indent=2, ensure_ascii=False), settings.api_key)
 
 
+def one_line(text: str) -> str:
+    """`text` as it is, or as JSON where a character of it would begin another line or disturb this one."""
+    return text if text.isprintable() else json.dumps(text)
+
+
 def shown_key(settings: Settings) -> str:
     """The key as it may be shown; "" where there is none."""
     return masked(settings.api_key) if settings.api_key else ""
@@ -63,7 +68,7 @@ def _origin_of_key(settings: Settings) -> str:
 
 def _trust_words(dotenv: Dotenv) -> str:
     ignored = f"; ignored: {', '.join(dotenv.ignored)}" if dotenv.ignored else ""
-    return f"{dotenv.trust.value}{ignored}"
+    return f"{dotenv.trust.value.removeprefix('is ')}{ignored}"
 
 
 def _plain(value: Any) -> Any:

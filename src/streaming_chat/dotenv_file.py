@@ -7,6 +7,7 @@ is swapped for another one meanwhile is not read. What is not read is told, with
 from __future__ import annotations
 
 import os
+import re
 import select
 import stat
 import time
@@ -25,7 +26,11 @@ LONGEST: Final = 64 << 10
 #: Seconds in which a named pipe has to deliver: password managers serve secrets in this way (1Password: a local .env file).
 _PIPE_TIMEOUT: Final = 1.0
 #: Without O_NONBLOCK, opening a pipe waits for its writer. Windows lacks these flags, and has no such files.
-_FLAGS: Final = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
+_FLAGS: Final = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_BINARY")
+)
+#: python-dotenv needs the square of the length of such a run.
+_LONG_BLANK: Final = re.compile(r"[^\S\r\n]{64,}")
 #: Line numbers that a notice about unreadable lines gives.
 _MOST_LINES: Final = 3
 
@@ -81,16 +86,26 @@ def read_dotenv(path: Path, notice: Callable[[str], None]) -> DotenvFile | None:
 
 
 def _opened(path: Path) -> int | None:
-    """A descriptor of the file, in a folder whose files nobody else can replace; None where there is no file."""
+    """A descriptor of the file, in a folder whose files nobody else can replace; None where there is no file.
+
+    A link leads to another `.env` or nowhere: one in a repository could lead to any file of the user's, or to its input.
+    """
+    target = path
+    if os.path.islink(path):
+        target = Path(os.path.realpath(path))
+        if not os.path.exists(path) and not os.path.lexists(target):
+            return None
+        if target.name != NAME and not target.name.startswith(f"{NAME}."):
+            raise NotRead(f"it is a link to a file that is not called {NAME}")
     if os.open not in os.supports_dir_fd:
-        return _opened_in(None, path)
+        return _opened_in(None, target)
     try:
         # O_PATH: a folder may be searched without being readable. Where there is no O_PATH, it has to be readable.
-        folder = os.open(path.parent, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = os.open(target.parent, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return None  # A folder on the way up that cannot be looked into, or is gone.
     try:
-        descriptor = _opened_in(folder, path)
+        descriptor = _opened_in(folder, target)
         if descriptor is not None and (reason := reason_others_may_replace(os.fstat(folder))):
             is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
             os.close(descriptor)
@@ -168,7 +183,7 @@ def _parsed(path: Path, content: bytes, notice: Callable[[str], None]) -> dict[s
     logger.addHandler(handler)
     try:
         # Not interpolated: `${OPENAI_API_KEY}` would put the user's key wherever the file likes.
-        values = dotenv_values(stream=StringIO(text), interpolate=False)
+        values = dotenv_values(stream=StringIO(_LONG_BLANK.sub(" " * 64, text)), interpolate=False)
     finally:
         logger.removeHandler(handler)
     if unreadable:

@@ -132,19 +132,22 @@ def replace_private(path: Path, text: str) -> None:
 
 
 def _folder(of_platformdirs: str, variable: str, below_home: str) -> Path | None:
+    """None where there is no absolute path: a relative one would be the working folder's, whoever wrote that."""
     try:
-        folder = _found(of_platformdirs, variable, below_home)
+        folder = _found(of_platformdirs, variable)
+        if folder is None or not folder.is_absolute():
+            # A relative path in a variable is to be ignored (XDG Base Directory Specification).
+            folder = Path.home() / below_home / _NAME
     except RuntimeError:  # Neither HOME nor an entry in the list of users: the user id of a container, for one.
         return None
-    # A relative HOME is none, and earlier versions of platformdirs leave the `~`, which would be a folder of that name.
     return folder if folder.is_absolute() else None
 
 
-def _found(of_platformdirs: str, variable: str, below_home: str) -> Path:
+def _found(of_platformdirs: str, variable: str) -> Path | None:
     try:
         import platformdirs
     except ImportError:
         # The launcher's two packages do not bring platformdirs; the XDG rule is what it follows on Linux.
         base = os.environ.get(variable, "").strip()
-        return (Path(base) if base else Path.home() / below_home) / _NAME
+        return Path(base) / _NAME if base else None
     return Path(getattr(platformdirs, of_platformdirs)(_NAME, appauthor=False))

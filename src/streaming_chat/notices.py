@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from shutil import get_terminal_size
 from textwrap import fill
 
 from streaming_chat.core.errors import ChatError, OutputClosed
 from streaming_chat.core.sanitize import sanitize
+from streaming_chat.core.secret import without_secret
 from streaming_chat.terminal import Output
 
 
 class Notices:
-    """Standard error, in the program's own words. `quiet` leaves errors and hints."""
+    """Standard error, in the program's own words. `quiet` leaves errors and hints; `keys` are masked wherever they stand."""
 
-    def __init__(self, output: Output, *, quiet: bool = False) -> None:
+    def __init__(self, output: Output, *, quiet: bool = False, keys: Iterable[str | None] = ()) -> None:
         self.output = output
         self._quiet = quiet
+        self._keys = tuple(keys)
 
     def error(self, error: ChatError, hint: str | None = None) -> None:
         """`error:` and `hint:`, with the server's request id where there is one; `hint` takes the place of the error's."""
@@ -43,16 +46,22 @@ class Notices:
 
     def always(self, text: str, *, style: str | None = None) -> None:
         """A line that the user asked for."""
-        safe = sanitize(text)
+        safe = self._safe(text)
         self._write((self.output.styled(style, safe) if style else safe) + "\n")
 
     def question(self, text: str) -> None:
         """A question, after which the user types on the same line."""
-        self._write(sanitize(text))
+        self._write(self._safe(text))
+
+    def _safe(self, text: str) -> str:
+        """`text` as it may be shown: a user may have put the key where another value belongs."""
+        for key in self._keys:
+            text = without_secret(text, key)
+        return sanitize(text)
 
     def _labelled(self, label: str, text: str, *, in_lines: bool = False) -> str:
         # One line, whatever a server put into its message. Errors stay one on a terminal too, to be copied.
-        line = f"{label}: " + " ".join(sanitize(text).split())
+        line = f"{label}: " + " ".join(self._safe(text).split())
         if in_lines:
             line = fill(line, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
         return self.output.styled(label, f"{label}:") + line.removeprefix(f"{label}:") + "\n"

@@ -21,6 +21,7 @@ from streaming_chat.commands import COMMANDS, Chat, Leave, run_command
 from streaming_chat.config_command import shown
 from streaming_chat.core.errors import ChatError, OutputClosed
 from streaming_chat.core.sanitize import sanitize
+from streaming_chat.dotenv_lines import origin_line, shown_url
 from streaming_chat.line_reader import LineCleared, LineReader
 from streaming_chat.renderers.live import prepare
 from streaming_chat.settings import OPTIONS, Settings
@@ -235,9 +236,9 @@ def _model_names(chat: Chat) -> list[str]:
 
 def header(settings: Settings, endpoint: str) -> list[str]:
     """What the chat says of itself when it opens, in lines."""
-    lines = [f"streaming-chat {__version__} · {settings.model} · {endpoint}"]
-    if settings.is_base_url_from_dotenv and endpoint == settings.base_url:
-        lines.append(f"the endpoint comes from {settings.origin('base_url')}")
+    lines = [f"streaming-chat {__version__} · {settings.model} · {shown_url(endpoint)}"]
+    if endpoint == settings.base_url and (line := origin_line(settings)):
+        lines.append(line)
     default = Settings()
     # That a private chat has no history goes without saying.
     hidden = _NOT_IN_HEADER | ({"no_history"} if settings.private else set())

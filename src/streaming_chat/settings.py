@@ -19,7 +19,7 @@ from streaming_chat.dotenv_file import DotenvFile, nearest_dotenv
 from streaming_chat.price_list import read_prices
 from streaming_chat.spelling import nearest
 from streaming_chat.toml_file import read_toml
-from streaming_chat.trust import Dotenv, Trust
+from streaming_chat.trust import BASE_URL_VARIABLE, Dotenv, Trust
 from streaming_chat.values import (
     count,
     currency_sign,
@@ -27,6 +27,7 @@ from streaming_chat.values import (
     file_path,
     fraction,
     http_url,
+    model_name,
     number_between,
     on_or_off,
     one_of,
@@ -41,6 +42,8 @@ from streaming_chat.values import (
 )
 
 BUILT_IN = "built-in"
+#: Characters. Tokens with claims inside (JWT) have some thousand.
+_LONGEST_KEY = 8192
 CONFIG_FILE_NAME = "config.toml"
 
 
@@ -67,6 +70,8 @@ class Option:
     #: Whether it counts in a `.env` that the user has not trusted. Only what can neither send anything elsewhere nor keep or
     #: hide anything: models, sampling, appearance. `base_url` and the key have rules of their own (`_with_key`).
     in_untrusted_dotenv: bool = False
+    #: Whether it names a file that is read and obeyed.
+    is_read_file: bool = False
 
 
 def _option(default: Any, parse: Callable[[str], Any], help: str, *flags: str, **more: Any) -> Any:  # noqa: A002 # the word that argparse uses
@@ -82,7 +87,7 @@ class Settings:
 
     model: str = _option(
         "gpt-4o-mini",
-        words,
+        model_name,
         "model to ask",
         "-m",
         "--model",
@@ -179,7 +184,7 @@ class Settings:
         http_url,
         "endpoint, up to and with /v1",
         "--base-url",
-        environment="OPENAI_BASE_URL",
+        environment=BASE_URL_VARIABLE,
         metavar="URL",
     )
     no_stdin: bool = _option(
@@ -205,6 +210,7 @@ class Settings:
         "file with the certificate authorities to trust, in place of the usual ones",
         "--ca",
         environment="STREAMING_CHAT_CA",
+        is_read_file=True,
         metavar="FILE",
     )
     api_key_env: str = _option(
@@ -246,6 +252,7 @@ class Settings:
         "GGUF file for the embedded model (means --local)",
         "--local-model",
         environment="STREAMING_CHAT_LOCAL_MODEL",
+        is_read_file=True,
         metavar="FILE",
     )
     local_threads: int | None = _option(
@@ -384,8 +391,7 @@ class Settings:
     @property
     def is_base_url_from_dotenv(self) -> bool:
         """Whether a `.env` decides where requests go."""
-        variable = OPTIONS["base_url"].environment
-        return self.dotenv is not None and self.origin("base_url") == f"{variable} in {self.dotenv.path}"
+        return self.dotenv is not None and self.origin("base_url") == f"{BASE_URL_VARIABLE} in {self.dotenv.path}"
 
     @property
     def is_base_url_trusted(self) -> bool:
@@ -451,10 +457,20 @@ def load(
         if found is not None:
             given, origins[name] = found
             values[name] = parse(name, given, origins[name]) if isinstance(given, str) else given
+            if option.is_read_file and not origins[name].startswith("--"):
+                # As in the folder of the file that says so, not in whichever folder the program is started.
+                values[name] = _place(name, origins[name], dotenv, config_file) / values[name]
 
     settings = Settings(**values, origins=origins, dotenv=dotenv)
     settings = _with_key(settings, environment, file.values if file else {})
     return _kept_private(settings, notice) if settings.private else settings
+
+
+def _place(name: str, origin: str, dotenv: Dotenv | None, config_file: Path | None) -> Path:
+    """The folder from which the path in `name` is meant; the working folder for a variable of the environment."""
+    if dotenv is not None and origin == f"{OPTIONS[name].environment} in {dotenv.path}":
+        return dotenv.path.parent
+    return config_file.parent if config_file is not None and origin.startswith(f"{config_file}, ") else Path()
 
 
 def _judged(
@@ -508,7 +524,8 @@ def _kept_private(settings: Settings, notice: Callable[[str], None]) -> Settings
 def _with_key(settings: Settings, environment: Mapping[str, str], in_dotenv: Mapping[str, str]) -> Settings:
     """`settings` with the key that may go to their base URL. `in_dotenv` has all variables of the `.env`.
 
-    A key and a base URL of one `.env` belong together. Where an untrusted one has no key, the user's own is withheld.
+    A key and a base URL of one `.env` belong together. Where an untrusted one has no key, the user's own is withheld; so is
+    a key in it that the user has trusted to be sent to another address.
     """
     variable = settings.api_key_env
     sources = [(environment, f"{variable} in the environment"), (in_dotenv, f"{variable} in {settings.dotenv_file}")]
@@ -518,12 +535,14 @@ def _with_key(settings: Settings, environment: Mapping[str, str], in_dotenv: Map
         key = source.get(variable, "").strip()
         if not key:
             continue
-        if source is environment and not settings.is_base_url_trusted:
+        is_own = source is environment or (settings.dotenv is not None and settings.dotenv.trust is Trust.REDIRECTED)
+        if is_own and not settings.is_base_url_trusted:
             return replace(settings, withheld_key=origin)
-        if not (key.isascii() and key.isprintable()):
-            # Such a key cannot stand in a header; what the SDK says of it ("Connection error.") helps nobody.
+        if not (key.isascii() and key.isprintable() and " " not in key and len(key) <= _LONGEST_KEY):
+            # Such a key cannot stand in a header; what the SDK says of it ("Connection error.") explains nothing. And a
+            # sentence would be masked wherever an answer has it.
             raise CredentialsError(
-                f"the key is damaged: it has a character that no key has (from {origin})",
+                f"the key is damaged: it is too long, or has a character that no key has (from {origin})",
                 f"copy the key once more into {variable}",
             )
         return replace(settings, api_key=key, origins={**settings.origins, "api_key": origin})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from streaming_chat.core.errors import UsageError
+from streaming_chat.folders import reason_others_may_replace
 
 
 def read_toml(path: Path) -> tuple[dict[str, Any], Callable[..., str]]:
@@ -17,16 +19,26 @@ def read_toml(path: Path) -> tuple[dict[str, Any], Callable[..., str]]:
     UsageError when it cannot be read, or is no TOML.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            _require_own(path, os.fstat(file.fileno()))
+            content = file.read()
     except (FileNotFoundError, NotADirectoryError):
         content = b""
     except OSError as problem:
-        raise UsageError(f"{path} cannot be read: {problem.strerror}", "mend its permissions, or move it away") from None
+        raise UsageError(f"{path} cannot be read: {problem.strerror}", "fix its permissions, or move it away") from None
 
     def where(*keys: str) -> str:
         return f"{path}, line {_line_of(keys, content)}"
 
     return _parsed(content, path) if content else {}, where
+
+
+def _require_own(path: Path, status: os.stat_result) -> None:
+    """UsageError where somebody else may have written the settings, and with them where the key goes."""
+    for place, found in ((path, status), (path.parent, path.parent.stat())):
+        # Root may own them: a system that is configured as a whole puts a link here.
+        if reason := reason_others_may_replace(found):
+            raise UsageError(f"{path} is not read: {place}: {reason}", "fix its owner and permissions, or move it away")
 
 
 def _parsed(content: bytes, path: Path) -> dict[str, Any]:

@@ -4,8 +4,9 @@ Whoever wrote a folder wrote its `.env`: a cloned repository, an unpacked archiv
 can choose a model, sampling and appearance (`Option.in_untrusted_dotenv`), and bring a key of its own. A base URL in it
 counts as well, but the user's own key is never sent there. Everything else in it is ignored.
 
-The list is a JSON object in the state folder: path → SHA-256 of the content. It counts only while nobody but the user can
-have written it. A file that changes is no longer trusted.
+The list is a JSON object in the state folder: path → SHA-256 of the content, and the base URL in it. It counts only while
+nobody but the user can have written it. A file that changes is no longer trusted. If it names another address than the one
+that the user has trusted it with, a key in it may be the user's own, and is not sent there either.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ from streaming_chat.dotenv_file import DotenvFile
 from streaming_chat.folders import reason_others_may_write, replace_private, unsafe_place
 
 LIST_NAME = "trusted.json"
+#: The one setting of a `.env` that says where a key goes.
+BASE_URL_VARIABLE = "OPENAI_BASE_URL"
 
 
 class Trust(Enum):
-    """What the user has said of a file; the values are words that follow "is"."""
+    """What the user has said of a file; the values are words that follow its name."""
 
-    TRUSTED = "trusted"
-    CHANGED = "changed since it was trusted"
-    UNTRUSTED = "not trusted"
+    TRUSTED = "is trusted"
+    CHANGED = "has changed since you trusted it"
+    REDIRECTED = "has changed since you trusted it, and names another address"
+    UNTRUSTED = "is not trusted"
 
 
 @dataclass(frozen=True)
@@ -56,16 +60,19 @@ class TrustList:
     def trust_of(self, file: DotenvFile) -> Trust:
         """What the list says of `file` as it was read. One that cannot be used, or that others may write, says nothing."""
         try:
-            digest = self._read().get(_key(file.path))
+            entry = self._read().get(_key(file.path))
         except UsageError:
             return Trust.UNTRUSTED
-        if digest is None:
+        if entry is None:
             return Trust.UNTRUSTED
-        return Trust.TRUSTED if digest == sha256(file.content) else Trust.CHANGED
+        if entry["sha256"] == sha256(file.content):
+            return Trust.TRUSTED
+        return Trust.CHANGED if entry["base_url"] == _base_url(file) else Trust.REDIRECTED
 
     def add(self, file: DotenvFile) -> None:
         """Trust `file` with the content that was read. UsageError when that cannot be recorded."""
-        self._write({**self._read(), _key(file.path): sha256(file.content)})
+        entry = {"sha256": sha256(file.content), "base_url": _base_url(file)}
+        self._write({**self._read(), _key(file.path): entry})
 
     def remove(self, path: Path) -> bool:
         """Trust the file at `path` no more; whether it was on the list. UsageError when that cannot be recorded."""
@@ -75,7 +82,7 @@ class TrustList:
         self._write(entries)
         return True
 
-    def _read(self) -> dict[str, str]:
+    def _read(self) -> dict[str, Mapping[str, str]]:
         """The entries; none where there is no list yet. UsageError when it cannot be used."""
         if self._path is None:
             return {}
@@ -97,11 +104,14 @@ class TrustList:
             ) from None
         except (ValueError, RecursionError):
             entries = None
-        if not isinstance(entries, dict) or not all(isinstance(digest, str) for digest in entries.values()):
+        if not isinstance(entries, dict) or not all(
+            isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and isinstance(entry.get("base_url"), str)
+            for entry in entries.values()
+        ):
             raise UsageError(f"{self._path} is damaged", "remove it, then trust your files again")
         return entries
 
-    def _write(self, entries: Mapping[str, str]) -> None:
+    def _write(self, entries: Mapping[str, Mapping[str, str]]) -> None:
         if self._path is None:
             raise UsageError("there is no state folder to record trust in", "set HOME or XDG_STATE_HOME")
         try:
@@ -117,6 +127,11 @@ def sha256(content: bytes) -> str:
     import hashlib  # Loads OpenSSL: a start without a trusted file does not need it.
 
     return hashlib.sha256(content).hexdigest()
+
+
+def _base_url(file: DotenvFile) -> str:
+    """The base URL in `file`, as it stands there; "" where it names none."""
+    return file.values.get(BASE_URL_VARIABLE, "").strip()
 
 
 def _key(path: Path) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
+from streaming_chat.config_command import one_line
 from streaming_chat.core.errors import UsageError
+from streaming_chat.core.secret import masked
 from streaming_chat.dotenv_file import NAME, DotenvFile, NotRead, nearest_dotenv, read_dotenv
+from streaming_chat.notices import beginning
 from streaming_chat.settings import OPTIONS, Settings
 from streaming_chat.trust import TrustList, sha256
 
-#: The words after `config`.
-ACTIONS = ("trust", "untrust")
+#: Characters of a value that are shown.
+_LONGEST_VALUE: Final = 160
 
 
 def trust_command(
@@ -34,7 +38,12 @@ def trust_command(
     trusted.add(file)
     if settings.json:
         return [json.dumps({"path": str(file.path), "trusted": True, "sha256": sha256(file.content)})]
-    return [f"trusted until it changes: {file.path}", f"it sets: {', '.join(_variables(file, settings)) or 'nothing'}"]
+    variables = _variables(file, settings)
+    width = max(map(len, variables), default=0)
+    return [
+        f"trusted until it changes: {one_line(str(file.path))}",
+        *(f"  {name:<{width}}  {value}" for name, value in variables.items()),
+    ]
 
 
 def _untrust(given: str | None, folder: Path, trusted: TrustList, settings: Settings) -> list[str]:
@@ -45,7 +54,7 @@ def _untrust(given: str | None, folder: Path, trusted: TrustList, settings: Sett
     was_trusted = trusted.remove(path)
     if settings.json:
         return [json.dumps({"path": str(path), "trusted": False})]
-    return [f"no longer trusted: {path}" if was_trusted else f"was not trusted: {path}"]
+    return [f"{'no longer' if was_trusted else 'was not'} trusted: {one_line(str(path))}"]
 
 
 def _file(given: str | None, folder: Path, notice: Callable[[str], None]) -> DotenvFile:
@@ -76,8 +85,12 @@ def _no_file(folder: Path) -> UsageError:
     return UsageError(f"there is no {NAME} in {folder} or above it", f"name one: streaming-chat config trust FOLDER/{NAME}")
 
 
-def _variables(file: DotenvFile, settings: Settings) -> list[str]:
-    """The variables in `file` that this program reads."""
+def _variables(file: DotenvFile, settings: Settings) -> dict[str, str]:
+    """The variables in `file` that this program reads, with their values, of which a key shows only its end."""
     read = {option.environment for option in OPTIONS.values()}
-    read |= {settings.api_key_env, file.values.get("STREAMING_CHAT_API_KEY_ENV", "").strip()}
-    return [name for name, value in file.values.items() if name in read and value.strip()]
+    keys = {settings.api_key_env, file.values.get("STREAMING_CHAT_API_KEY_ENV", "").strip()}
+    return {
+        name: masked(value.strip()) if name in keys else beginning(one_line(value), _LONGEST_VALUE)
+        for name, value in file.values.items()
+        if name in read | keys and name.isidentifier() and value.strip()
+    }

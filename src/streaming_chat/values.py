@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+_LONGEST_NAME = 500
+#: Characters. Whatever cannot be seen at once can hide where it leads.
+_LONGEST_URL = 2000
+_GREATEST = 10**12
+
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
 
@@ -21,6 +26,14 @@ def words(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not hold NUL characters")
     return _not_blank(text)
+
+
+def model_name(text: str) -> str:
+    """A name on one line. Servers have ids of some dozen characters; a path of a file is longer."""
+    name = words(text)
+    if len(name) > _LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"must be one line of at most {_LONGEST_NAME} printable characters")
+    return name
 
 
 def unparsed(text: str) -> str:
@@ -119,16 +132,21 @@ def thread_count(text: str) -> int:
 def http_url(text: str) -> str:
     """An http or https address without a slash at its end."""
     url = text.strip()
-    problem = ValueError(f"must be an address such as https://api.openai.com/v1, not {url!r}")
+    # What is no address at all may be the key, put into the wrong variable.
+    given = f", not {url[:200]!r}" if "://" in url else ""
+    problem = ValueError(f"must be an address such as https://api.openai.com/v1{given}")
     try:
         parts = urlsplit(url)
         # Reading `port` is what checks it.
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         raise problem from None
-    if not usable or not url.isprintable() or " " in url:
+    if not url.isascii():
+        # A letter that looks like another leads to another host, and a blank of another script hides what follows.
+        raise ValueError("must be ASCII: write another script's host as xn--…, and another character as %XX")
+    if not usable or not url.isprintable() or " " in url or len(url) > _LONGEST_URL:
         raise problem
-    if parts.username or parts.password:
+    if "@" in parts.netloc:
         raise ValueError("must not hold a user name or password: it would be shown; use the key's variable")
     url = url.rstrip("/")
     if parts.path.rstrip("/").endswith("/chat/completions"):
@@ -204,7 +222,8 @@ def _whole(text: str, low: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise ValueError(f"must be a whole number from {low} on, not {text.strip()!r}") from None
-    if number < low:
-        raise ValueError(f"must be a whole number from {low} on, not {number}")
+        raise ValueError(f"must be a whole number from {low} on, not {text.strip()[:40]!r}") from None
+    if not low <= number <= _GREATEST:
+        limit = f"from {low} on" if number < low else f"of at most {_GREATEST}"
+        raise ValueError(f"must be a whole number {limit}, not {text.strip()[:40]}")
     return number

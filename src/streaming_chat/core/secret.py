@@ -53,15 +53,19 @@ def _patterns(key: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What a text has in which a character of `key` is escaped, and `key` in all spellings."""
     special = "".join({char for char in key if char in '"\\/'})
     escapes = r"\\(?:u00[2-7]" + (f"|[{re.escape(special)}]" if special else "") + ")"
-    return re.compile(escapes), re.compile("".join(map(_spellings, key)))
+    # A run of backslashes as one: one by one, a run in a text could be shared out among them in too many ways.
+    return re.compile(escapes), re.compile("".join(map(_spellings, re.findall(r"\\+|[^\\]", key))))
 
 
-def _spellings(char: str) -> str:
-    # A bounded number of backslashes: without a bound, a run of them would be searched in the square of its length.
-    number = f"{ord(char):04x}"
+def _spellings(run: str) -> str:
+    """The spellings of a character, or of a run of backslashes, with a bounded number of backslashes before each."""
+    number = f"{ord(run[0]):04x}"
     digits = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in number)
-    backslashes = r"\\{0,8}" if char in '"/\\' else ""
-    return rf"(?:{backslashes}{re.escape(char)}|\\{{1,8}}u{digits})"
+    by_number = rf"(?:\\{{1,8}}u{digits}){{{len(run)}}}"
+    if run[0] == "\\":
+        return rf"(?:\\{{{len(run)},{8 * len(run)}}}|{by_number})"
+    backslashes = r"\\{0,8}" if run in '"/' else ""
+    return rf"(?:{backslashes}{re.escape(run)}|{by_number})"
 
 
 class SecretMask:
