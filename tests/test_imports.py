@@ -91,7 +91,7 @@ def test_a_prompt_is_there_before_the_editor_and_the_sdk(world: World, server: S
     screen.wait_until(lambda: b"You:" in screen.raw)
     names = imported(screen.raw.decode(errors="replace").replace("\r", "").partition("You:")[0])
     assert "streaming_chat.repl" in names
-    assert ours(names) <= ASKING | {"history", "commands", "repl", "line_reader", "editor", "usage_lines"}
+    assert ours(names) <= ASKING | {"history", "commands", "repl", "line_reader", "editor", "usage_lines", "dotenv_lines"}
     assert libraries(names) <= {"platformdirs", "dotenv"}
     # The editor comes behind it, and the SDK when that is drawn.
     screen.wait_until(lambda: b"prompt_toolkit.application" in screen.raw)
