@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from streaming_chat.core.json_text import from_json
 from streaming_chat.core.secret import SHORTEST_SECRET, masked
 
 #: Domains for local use alone: RFC 6761 (localhost), RFC 6762 (local), RFC 8375 (home.arpa), ICANN 2024 (internal).
@@ -109,5 +110,5 @@ class Endpoint:
     def without_secret_in_json(self, data: str) -> str:
         """JSON without the secret, also where it is written with escapes. ValueError, RecursionError when it is no JSON."""
         if self.secret and _ESCAPED.search(data):
-            data = json.dumps(json.loads(data), ensure_ascii=False)
+            data = json.dumps(from_json(data), ensure_ascii=False)
         return self.without_secret(data)
