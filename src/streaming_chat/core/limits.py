@@ -18,7 +18,7 @@ MOST_VALUES: Final = 500_000
 #: What an answer may have in characters, with reasoning, refusal and tool calls, …
 MOST_CHARACTERS: Final = 4 << 20
 #: … in pieces, for each of which the time of its arrival is kept, …
-MOST_PIECES: Final = 1 << 20
+MOST_PIECES: Final = 1 << 19
 #: … and in tool calls.
 MOST_CALLS: Final = 10_000
 #: The head of a response, with all informational responses (1xx) before it, bytes.
