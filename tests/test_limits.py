@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import KEY, World
-from server import Request, Send, Server, Step, answer, chunk, frame, head, sse
+from server import Request, Send, Server, Step, chunk, frame, head, sse
 
 MIB = 1 << 20
 #: What the program may take, with everything that it keeps and shows, MiB.
@@ -137,7 +135,11 @@ WIDE = "\N{GRINNING FACE}".encode()
             id="an error of gzip",
         ),
         pytest.param(
-            whole(bomb(256 * MIB, ERROR, 15), status=401, content_encoding="deflate"), 3, "401", b"", id="an error of deflate"
+            whole(bomb(256 * MIB, ERROR, 15), status=401, content_encoding="deflate"),
+            3,
+            "401",
+            b"",
+            id="an error of deflate",
         ),
         pytest.param(
             whole(gzip.compress(bomb(1024 * MIB, ERROR)), status=400, content_encoding="gzip, gzip"),

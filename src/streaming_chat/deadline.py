@@ -52,8 +52,10 @@ def check() -> None:
 
 
 def out_of_time(last: str | None = None) -> TimedOut:
-    """The error for a turn that was not over in time. `last` says what went wrong before."""
+    """The error for a turn that was not over in time. `last` says what came of the attempt before."""
     end = _end.get()
-    seconds = "" if end is None else f" {end[1]:g}"
-    after = f"; before: {last}" if last else ""
-    return TimedOut(f"the time is up: --max-time{seconds} s{after}", "ask again, or allow more with --max-time SECONDS")
+    seconds = "the time allowed" if end is None else f"{end[1]:g} s"
+    failure = f"; {last}" if last else ""
+    return TimedOut(
+        f"no complete answer within {seconds} (--max-time){failure}", "ask again, or allow more with --max-time SECONDS"
+    )

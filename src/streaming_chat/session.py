@@ -228,7 +228,9 @@ class Session:
             recorder = self._history.recorder(request, endpoint=self.endpoint, session=self._name)
             renderers.append(Record("the history", recorder))
         renderers += [answer, *hints, Record("what is known of the model", self.adaptations)]
-        renderers += [Record(name, one) for name, one in (("the log", self.log), ("the transcript", self._transcript)) if one]
+        renderers += [
+            Record(name, one) for name, one in (("the log", self.log), ("the transcript", self._transcript)) if one
+        ]
         renderers.append(
             StatusRenderer(
                 self.notices,

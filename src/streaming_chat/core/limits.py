@@ -15,14 +15,17 @@ LONGEST_EVENT: Final = 8 << 20
 LONGEST_ERROR_BODY: Final = 1 << 20
 #: Commas and opening brackets in an event of more than a mebibyte: each of them may stand for an object of 100 bytes.
 MOST_VALUES: Final = 500_000
+#: The same in words, for an error.
+TOO_LONG: Final = f"of more than {LONGEST_EVENT >> 20} MiB"
+TOO_MANY_VALUES: Final = f"of more than {MOST_VALUES:,} values"
 #: What an answer may have in characters, with reasoning, refusal and tool calls, …
 MOST_CHARACTERS: Final = 4 << 20
 #: … in pieces, for each of which the time of its arrival is kept, …
 MOST_PIECES: Final = 1 << 19
 #: … and in tool calls.
 MOST_CALLS: Final = 10_000
-#: The head of a response, with all informational responses (1xx) before it, bytes.
-LONGEST_HEAD: Final = 1 << 20
+#: The head of a response, with all informational responses (1xx) before it, bytes. Nothing of those is kept.
+LONGEST_HEAD: Final = 64 << 20
 #: Encodings of one body, one around the other.
 MOST_ENCODINGS: Final = 2
 #: A short field (a message, a name, an id, a reason), characters.

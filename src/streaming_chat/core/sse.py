@@ -137,7 +137,9 @@ class SSEDecoder:
             self._at_start = False
             lines[0] = lines[0].removeprefix(_BOM)
         for line in lines:
-            if self._data is None and line.startswith(b"data: "):  # What nearly every line of a chat is; _field does the same.
+            if self._data is None and line.startswith(
+                b"data: "
+            ):  # What nearly every line of a chat is; _field does the same.
                 self._data = line[6:]
                 self.saw_event_stream = True
             elif line:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from streaming_chat.core.chunk import finish_reason_of, has_answer, index_of, plain_text_of
 from streaming_chat.core.errors import ChatError, NotAStream, ServerError
 from streaming_chat.core.json_text import from_json, has_too_many_values
-from streaming_chat.core.limits import LONGEST_EVENT
+from streaming_chat.core.limits import LONGEST_EVENT, TOO_LONG, TOO_MANY_VALUES
 from streaming_chat.core.reply import DONE
 from streaming_chat.core.sse import ServerSentEvent, SSEDecoder
 from streaming_chat.providers.endpoint import Endpoint
@@ -81,7 +81,7 @@ class ChunkStream:
         except Exception as problem:  # noqa: BLE001 # every failure is translated
             self._failure = translate(problem, self._endpoint, began=decoder.saw_event_stream)
         if decoder.is_too_long:
-            raise self._too_much("an event" if decoder.saw_event_stream else "a line")
+            raise self._too_much(f"an event {TOO_LONG}" if decoder.saw_event_stream else f"a line {TOO_LONG}")
         yield from self._last_words(decoder)
         if not self._has_chunks:
             answer = self._answer_in_one_piece(head)
@@ -137,7 +137,7 @@ class ChunkStream:
         """Forget what came before the first chunk, where it is a stream; ServerError for an answer in one piece, or a page."""
         start = head[:_BEFORE_JSON].decode(errors="replace")
         if start.lstrip(_BLANKS).startswith("{"):
-            raise self._too_much("an answer")
+            raise self._too_much(f"an answer {TOO_LONG}")
         if not all(line.startswith(_STREAM_LINES) for line in start.strip(_BLANKS).splitlines() if line.strip()):
             raise self._not_a_stream(head)
         head.clear()
@@ -164,6 +164,9 @@ class ChunkStream:
             if event.data:
                 with suppress(_NotJSON):
                     for chunk in self._parsed(event):
+                        # Half a word is no word.
+                        if isinstance(chunk, str) and self._failure is not None:
+                            continue
                         self._look_at(chunk)
                         yield from self._told(chunk)
 
@@ -187,7 +190,7 @@ class ChunkStream:
         if not data.startswith("{") and data.upper().strip('"') == "[DONE]":
             return [DONE]
         if has_too_many_values(data):
-            raise self._too_much("an event")
+            raise self._too_much(f"an event {TOO_MANY_VALUES}")
         try:
             # A server that repeats the key must not bring it into an answer, a log or the history.
             chunk = from_json(self._endpoint.without_secret_in_json(data))
@@ -214,7 +217,7 @@ class ChunkStream:
             if not text.lstrip().startswith("{") or text.rstrip().endswith("[DONE]"):
                 text = "\n".join(line for line in text.splitlines() if not line.startswith(_STREAM_LINES))
             if has_too_many_values(text):
-                raise self._too_much("an answer")
+                raise self._too_much(f"an answer {TOO_MANY_VALUES}")
             completion = from_json(self._endpoint.without_secret_in_json(text.strip(_BLANKS)))
             if isinstance(completion, dict) and (completion.get("choices") or _error_in(completion) is not None):
                 return completion

@@ -187,7 +187,7 @@ class Bounded:
             self._head_left -= count
             if self._head_left < 0:
                 raise TooMuchSent(
-                    f"the server sent {LONGEST_HEAD >> 20} MiB of headers, and no answer yet", "the server is at fault"
+                    f"the server sent {LONGEST_HEAD >> 20} MiB of headers and no answer", "the server is at fault"
                 )
 
 

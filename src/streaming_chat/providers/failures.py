@@ -34,7 +34,6 @@ from streaming_chat.core.errors import (
     UsageError,
 )
 from streaming_chat.core.json_text import from_json
-from streaming_chat.core.limits import LONGEST_EVENT
 from streaming_chat.core.one_line import one_line
 from streaming_chat.core.retry import LONGEST_WAIT, retry_after
 from streaming_chat.providers.endpoint import Endpoint
@@ -134,8 +133,8 @@ def of_error_chunk(error: object, endpoint: Endpoint, request_id: str | None) ->
 
 
 def too_much(endpoint: Endpoint, what: str, *, began: bool) -> ServerError:
-    """The error for `what`, when it is longer than any that is read. `began` says whether a part of the answer had arrived."""
-    message = f"{endpoint.host} sent {what} of more than {LONGEST_EVENT >> 20} MiB"
+    """The error for `what`, which is more than is read. `began` says whether a part of the answer had arrived."""
+    message = f"{endpoint.host} sent {what}"
     if began:
         return ConnectionCut(f"{message}: the answer ends here", "ask again; what came before it is kept")
     return TooMuchSent(message, "check the address (--base-url); the server is at fault")
@@ -180,7 +179,7 @@ def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
 
 
 def _body(failure: Any) -> object:
-    """What the error's body says: the SDK gives up on JSON with a number that is too long, and looks for an `error` in it."""
+    """What the error's body says, also where the SDK gives up, as on a number that is too long. As there, an `error` in it."""
     if not isinstance(failure.body, str):
         return failure.body
     try:
@@ -191,7 +190,7 @@ def _body(failure: Any) -> object:
 
 
 def request_id_of(headers: Mapping[str, str], endpoint: Endpoint) -> str | None:
-    """The server's name for the request, under the header names of OpenAI, Anthropic and Azure, on one line, less the key."""
+    """The server's name for the request, as OpenAI, Anthropic and Azure call the header: on one line, less the key."""
     names = ("x-request-id", "request-id", "apim-request-id")
     return next((one_line(endpoint.without_key(headers[name])) for name in names if headers.get(name)), None)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ServerError
 from streaming_chat.core.json_text import from_json, has_too_many_values
-from streaming_chat.core.limits import LONGEST_EVENT
+from streaming_chat.core.limits import LONGEST_EVENT, TOO_LONG, TOO_MANY_VALUES
 from streaming_chat.core.one_line import one_line
 from streaming_chat.providers.body import ACCEPTED, response_hook
 from streaming_chat.providers.chunk_stream import ChunkStream
@@ -138,12 +138,12 @@ class OpenAISDK:
             for piece in response.iter_bytes():
                 body += piece
                 if len(body) > LONGEST_EVENT:
-                    raise too_much(self.endpoint, "an answer", began=False)
+                    raise too_much(self.endpoint, f"a list {TOO_LONG}", began=False)
         finally:
             response.close()
         text = body.decode("utf-8-sig", errors="replace")
         if has_too_many_values(text):
-            raise too_much(self.endpoint, "an answer", began=False)
+            raise too_much(self.endpoint, f"a list {TOO_MANY_VALUES}", began=False)
         return text
 
     def _client(self) -> openai.OpenAI:
