@@ -18,6 +18,7 @@ BASE = {
         "adaptations",
         "cli",
         "config_command",
+        "deadline",
         "dotenv_file",
         "folders",
         "notices",

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -149,7 +148,7 @@ def test_a_connection_that_is_not_made_in_time(world: World) -> None:
     told(done)
 
 
-def test_a_handshake_without_an_answer(world: World, server: Server) -> None:
+def test_a_handshake_without_an_answer(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         done = world.run("hi", "--max-time", "0.5", "--base-url", f"https://127.0.0.1:{listener.getsockname()[1]}/v1")
     assert done.returncode == 6
@@ -269,7 +268,7 @@ def test_threads_have_ends_of_their_own(server: Server) -> None:
     assert deadline.left() is None
 
 
-def test_the_embedded_model(world: World, tmp_path: Path) -> None:
+def test_the_embedded_model(world: World) -> None:
     pytest.importorskip("xllamacpp")
     done = world.run("Count to a thousand, in words.", "--local", "--max-time", "0.01", timeout=120)
     assert done.returncode == 6

@@ -228,9 +228,10 @@ class Session:
             recorder = self._history.recorder(request, endpoint=self.endpoint, session=self._name)
             renderers.append(Record("the history", recorder))
         renderers += [answer, *hints, Record("what is known of the model", self.adaptations)]
-        renderers += [
-            Record(name, one) for name, one in (("the log", self.log), ("the transcript", self._transcript)) if one
-        ]
+        if self.log:
+            renderers.append(Record("the log", self.log))
+        if self._transcript:
+            renderers.append(Record("the transcript", self._transcript))
         renderers.append(
             StatusRenderer(
                 self.notices,

@@ -4,7 +4,7 @@ It is given a provider (where the chunks come from), renderers (who is told what
 more than the few lines of protocol below. The clock is read when a chunk is there and before anything of it is shown.
 
 A renderer that fails ends the turn: an answer that was half shown is no whole one. A `Record` that fails does not: it shows
-nothing, so the others go on, and the failure is a notice when all is over. Whoever fails, the end is told to every one of them.
+nothing, so the others go on, and the failure is a notice when all is over. Whoever fails, every one is told of the end.
 
 What has arrived together is shown together: where the provider says when it begins to wait, text is written once for all
 chunks before that, in one piece. Nothing waits for a timer, or for what has not arrived.
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -142,24 +143,35 @@ def run_turn(
     events.append(Finished(at, turn.outcome, turn.finish_reason))
     with deferred():
         for renderer in renderers:
-            try:
-                for event in events:
-                    renderer.handle(event)
-                renderer.end(turn)
-            except OutputClosed as ending:
+            for told in (partial(_tell_all, renderer, events), partial(renderer.end, turn)):
+                fault = _failure_of(told, turn)
                 # A terminal that is closed sends SIGHUP first: that is why the program ends.
-                leave = leave or ending
-            except KeyboardInterrupt:
-                # The answer is over: there is nothing left to interrupt, and the other renderers have yet to be told.
-                continue
-            except Exception as failure:  # noqa: BLE001 # the others have yet to be told
-                leave = leave or (failure if isinstance(failure, ChatError) else ChatError.unexpected(failure))
+                leave = leave or fault
         for renderer in renderers:
             if isinstance(renderer, Record) and renderer.failure:
                 notice(renderer.failure)
     if leave is not None:
         raise leave
     return turn
+
+
+def _tell_all(renderer: Renderer, events: Sequence[Event]) -> None:
+    for event in events:
+        renderer.handle(event)
+
+
+def _failure_of(told: Callable[[], None], turn: Turn) -> ChatError | None:
+    """Tell a renderer of the end; what ends the program then. The others have yet to be told, whatever happens here."""
+    try:
+        told()
+    except KeyboardInterrupt:
+        return None  # The answer is over: there is nothing left to interrupt.
+    except OutputClosed as ending:
+        return ending
+    except Exception as failure:  # noqa: BLE001 # whatever it is
+        # One that has failed before is the turn's error already.
+        return ChatError.unexpected(failure) if turn.error is None else None
+    return None
 
 
 def _attempts(

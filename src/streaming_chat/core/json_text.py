@@ -1,8 +1,8 @@
 """JSON that a server sent → values that this program can keep, write and send on.
 
-Python's parser is stricter than JSON in one place and laxer in another: it refuses a number of more than 4,300 digits, and
-reads NaN, Infinity and 1e999 as floats that no JSON can hold. Here each of them is `None`, as good as absent: the number does
-not count, what stands beside it does.
+Python's parser is stricter than JSON in one place and laxer in another: it refuses a number of more than 4,300 digits,
+and reads NaN, Infinity and 1e999 as floats that no JSON can hold. Here each of them is `None`, as good as absent: the
+number does not count, what stands beside it does.
 """
 
 from __future__ import annotations

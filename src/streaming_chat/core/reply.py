@@ -47,7 +47,7 @@ from streaming_chat.core.events import (
     Usage,
     UsageReported,
 )
-from streaming_chat.core.limits import LONGEST_FIELD, MOST_CALLS, MOST_CHARACTERS, MOST_PIECES
+from streaming_chat.core.limits import LONGEST_FIELD, MOST_CALLS, MOST_CHARACTERS, MOST_PIECES, MOST_WIDE_CHARACTERS
 from streaming_chat.core.one_line import one_line
 from streaming_chat.core.secret import SecretMask
 from streaming_chat.core.surrogates import SurrogateJoiner
@@ -133,6 +133,7 @@ class Reply:
         #: Calls that have had a piece since the last flush.
         self._unflushed: set[int] = set()
         self._characters = self._pieces = 0
+        self._most_characters = MOST_CHARACTERS
         #: Of what there was more than is kept; None while there is room.
         self._too_much: str | None = None
         self._call_of_index: dict[int, int] = {}
@@ -221,11 +222,11 @@ class Reply:
         if "message" in choice and len(content) == self._text.length and content == self._text.whole:
             content = ""  # The whole answer, once more at its end.
         reasoning = reasoning_of(delta)
-        if reasoning and self._has_room_for(len(reasoning)):
+        if reasoning and self._has_room_for(reasoning):
             yield from self._reasoning_delta(at, reasoning)
         yield from self._content(content, at)
         refusal = refusal_of(delta)
-        if refusal and self._has_room_for(len(refusal)) and (refusal := self._refusal.feed(refusal)):
+        if refusal and self._has_room_for(refusal) and (refusal := self._refusal.feed(refusal)):
             self.stopwatch.text(at)
             yield RefusalDelta(at, refusal)
         yield from self._calls(delta, at)
@@ -240,18 +241,20 @@ class Reply:
             yield from self._flush(at)
             self._goes_on = False
 
-    def _has_room_for(self, characters: int) -> bool:
+    def _has_room_for(self, text: str) -> bool:
         """Whether a piece of an answer can be kept: it is counted then. Once one cannot, none can."""
-        self._characters += characters
+        self._characters += len(text)
         self._pieces += 1
-        if self._characters > MOST_CHARACTERS:
-            self._too_much = f"{MOST_CHARACTERS:,} characters"
+        if not text.isascii():
+            self._most_characters = MOST_WIDE_CHARACTERS
+        if self._characters > self._most_characters:
+            self._too_much = f"{self._most_characters:,} characters"
         elif self._pieces > MOST_PIECES:
             self._too_much = f"{MOST_PIECES:,} pieces"
         return self._too_much is None
 
     def _content(self, content: str, at: float) -> list[Event]:
-        if not content or not self._has_room_for(len(content)):
+        if not content or not self._has_room_for(content):
             return []
         unmarked = self._thinking.is_unopened
         events: list[Event] = []
@@ -278,7 +281,7 @@ class Reply:
 
     def _calls(self, delta: Mapping[str, Any], at: float) -> Iterator[Event]:
         for position, fields in enumerate(calls_of(delta)):
-            if not self._has_room_for(len(fields["name"]) + len(fields["arguments"])):
+            if not self._has_room_for(fields["arguments"]):
                 return
             number = self._call_number(fields, position)
             if number is None:
@@ -295,7 +298,7 @@ class Reply:
             yield ToolCallDelta(at, number, name, arguments)
 
     def _call_number(self, fields: Mapping[str, Any], position: int) -> int | None:
-        """Which call a piece belongs to: that of its index, unless a new id begins a new one. None when there are too many."""
+        """Which call a piece belongs to: that of its index, unless a new id begins a new one. None for one too many."""
         index, name = whole_number(fields.get("index")), one_line(text_of(fields.get("id")))
         if index is not None:
             key = index
@@ -351,7 +354,7 @@ class Reply:
         """
         events = self._flush(at)
         broken_off = self._goes_on and not self._done and (interrupted or error is not None)
-        whole = self.whole and not broken_off and not is_cut
+        whole = self.whole and not broken_off and not is_cut and self._too_much is None
         if whole:
             interrupted = False
             error = error if isinstance(error, OutputClosed) else self._failure(error)
@@ -370,7 +373,7 @@ class Reply:
             timing=self.stopwatch.timing(at, self._usage.completion_tokens if self._usage else None),
             error=error,
             refusal=self._refusal.whole,
-            tool_calls=tuple(ToolCall(one_line(call.name.whole), call.arguments.whole) for call in self._tool_calls),
+            tool_calls=tuple(ToolCall(call.name.whole, call.arguments.whole) for call in self._tool_calls),
             model=self._model,
             request_id=self._request_id,
         )

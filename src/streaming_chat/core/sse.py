@@ -137,9 +137,8 @@ class SSEDecoder:
             self._at_start = False
             lines[0] = lines[0].removeprefix(_BOM)
         for line in lines:
-            if self._data is None and line.startswith(
-                b"data: "
-            ):  # What nearly every line of a chat is; _field does the same.
+            # What nearly every line of a chat is; _field would do the same.
+            if self._data is None and line.startswith(b"data: "):
                 self._data = line[6:]
                 self.saw_event_stream = True
             elif line:

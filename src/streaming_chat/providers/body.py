@@ -71,7 +71,7 @@ def response_hook(http: Any) -> Callable[[Any], None]:
 
 
 def _decoded(pieces: Iterator[bytes], encodings: list[str], damaged: type[Exception]) -> Iterator[bytes]:
-    """The pieces without their encodings, of which the last was put on last; `damaged` is raised for what is not so encoded."""
+    """The pieces without their encodings, of which the last was put on last; `damaged` is raised where that fails."""
     if len(encodings) > MOST_ENCODINGS:
         raise damaged("too many encodings")
     try:
@@ -99,7 +99,7 @@ def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _deflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The two forms of `deflate`: that of the standard (RFC 9110, 8.4.1.2), and the one without a head, which is as common."""
+    """Both forms of `deflate`: that of the standard (RFC 9110, 8.4.1.2), and the one without a head, as common."""
     source = iter(pieces)
     head = b""
     for piece in source:

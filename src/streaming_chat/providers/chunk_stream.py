@@ -134,7 +134,7 @@ class ChunkStream:
             return None
 
     def _look_at_head(self, head: bytearray) -> None:
-        """Forget what came before the first chunk, where it is a stream; ServerError for an answer in one piece, or a page."""
+        """Forget what came before the first chunk, where it is a stream. ServerError where it is an answer, or a page."""
         start = head[:_BEFORE_JSON].decode(errors="replace")
         if start.lstrip(_BLANKS).startswith("{"):
             raise self._too_much(f"an answer {TOO_LONG}")

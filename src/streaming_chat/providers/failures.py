@@ -179,7 +179,7 @@ def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
 
 
 def _body(failure: Any) -> object:
-    """What the error's body says, also where the SDK gives up, as on a number that is too long. As there, an `error` in it."""
+    """What the error's body says, also where the SDK gives up, as on a number that is too long."""
     if not isinstance(failure.body, str):
         return failure.body
     try:

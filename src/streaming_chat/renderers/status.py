@@ -76,7 +76,7 @@ class StatusRenderer:
         if not self._calls_are_shown:
             for call in turn.tool_calls:
                 arguments = " ".join(call.arguments.splitlines())
-                self._notices.line(f"[the model calls {call.name}] {arguments}", style="dim")
+                self._notices.line(f"[the model calls {one_line(call.name)}] {arguments}", style="dim")
         self._tell_outcome(turn)
         if self._latency and turn.timing.headers is not None:
             cost = self._prices.shown_cost(turn.request.model, turn.model, turn.usage)
