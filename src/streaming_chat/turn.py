@@ -198,7 +198,7 @@ def _attempts(
                     try:
                         for chunk in chunks:
                             audience.tell(reply.feed(chunk, clock()))
-                            if reply.too_much is not None:
+                            if reply.is_full:
                                 raise reply.too_much
                             if not tells:
                                 audience.catch_up()

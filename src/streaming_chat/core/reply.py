@@ -134,8 +134,10 @@ class Reply:
         self._unflushed: set[int] = set()
         self._characters = self._pieces = 0
         self._most_characters = MOST_CHARACTERS
-        #: Of what there was more than is kept; None while there is room.
-        self._too_much: str | None = None
+        #: Whether there was more than is kept: nothing of it is taken in any more.
+        self.is_full = False
+        #: Of what.
+        self._too_much = ""
         self._call_of_index: dict[int, int] = {}
         self._last_index = 0
         self._several = isinstance(request.extra.get("n"), int) and request.extra["n"] > 1
@@ -158,10 +160,8 @@ class Reply:
         return self._done or self._finish_reason is not None
 
     @property
-    def too_much(self) -> ChatError | None:
-        """The error for an answer that is longer than any that is kept: nothing of it is taken in any more."""
-        if self._too_much is None:
-            return None
+    def too_much(self) -> ChatError:
+        """The error for an answer that `is_full`: longer than any that is kept."""
         message = f"the server sent an answer of more than {self._too_much}"
         if self.has_output:
             return ConnectionCut(f"{message}: it ends here", "ask for less at a time; what came before it is kept")
@@ -248,10 +248,14 @@ class Reply:
         if not text.isascii():
             self._most_characters = MOST_WIDE_CHARACTERS
         if self._characters > self._most_characters:
-            self._too_much = f"{self._most_characters:,} characters"
+            self._give_up(f"{self._most_characters:,} characters")
         elif self._pieces > MOST_PIECES:
-            self._too_much = f"{MOST_PIECES:,} pieces"
-        return self._too_much is None
+            self._give_up(f"{MOST_PIECES:,} pieces")
+        return not self.is_full
+
+    def _give_up(self, too_much: str) -> None:
+        if not self.is_full:
+            self.is_full, self._too_much = True, too_much
 
     def _content(self, content: str, at: float) -> list[Event]:
         if not content or not self._has_room_for(content):
@@ -285,7 +289,7 @@ class Reply:
                 return
             number = self._call_number(fields, position)
             if number is None:
-                self._too_much = f"{MOST_CALLS:,} tool calls"
+                self._give_up(f"{MOST_CALLS:,} tool calls")
                 return
             call = self._tool_calls[number]
             self._unflushed.add(number)
@@ -354,7 +358,7 @@ class Reply:
         """
         events = self._flush(at)
         broken_off = self._goes_on and not self._done and (interrupted or error is not None)
-        whole = self.whole and not broken_off and not is_cut and self._too_much is None
+        whole = self.whole and not broken_off and not is_cut and not self.is_full
         if whole:
             interrupted = False
             error = error if isinstance(error, OutputClosed) else self._failure(error)
@@ -437,20 +441,22 @@ class _Text(_Clean):
 
     def feed(self, text: str) -> str:
         """Take in a piece; what can be told of the text so far and was not yet."""
-        return self._kept(super().feed(text))
+        if text and (text := self._mask.feed(self._joiner.feed(text))):
+            self._keep(text)
+        return text
 
     def finish(self) -> str:
         """What was held back; it is a part of the text now."""
-        return self._kept(super().finish())
+        if rest := super().finish():
+            self._keep(rest)
+        return rest
 
-    def _kept(self, text: str) -> str:
-        if text:
-            self.length += len(text)
-            self._pieces.append(text)
-            if len(self._pieces) >= _PIECES_IN_A_BLOCK:
-                self._blocks.append("".join(self._pieces))
-                self._pieces.clear()
-        return text
+    def _keep(self, text: str) -> None:
+        self.length += len(text)
+        self._pieces.append(text)
+        if len(self._pieces) >= _PIECES_IN_A_BLOCK:
+            self._blocks.append("".join(self._pieces))
+            self._pieces.clear()
 
     @property
     def whole(self) -> str:

@@ -108,9 +108,7 @@ class ChunkStream:
                         yield event
                 if decoder.is_too_long:
                     return
-                if self._has_chunks:
-                    head.clear()
-                elif len(head) > LONGEST_EVENT:
+                if head:
                     self._look_at_head(head)
                 if not self._is_alive:
                     continue  # A keep-alive does not prolong the wait.
@@ -134,7 +132,11 @@ class ChunkStream:
             return None
 
     def _look_at_head(self, head: bytearray) -> None:
-        """Forget what came before the first chunk, where it is a stream. ServerError where it is an answer, or a page."""
+        """Forget what came before the first chunk, once that is there, or too long; ServerError when it is no stream."""
+        if self._has_chunks:
+            head.clear()
+        if len(head) <= LONGEST_EVENT:
+            return
         start = head[:_BEFORE_JSON].decode(errors="replace")
         if start.lstrip(_BLANKS).startswith("{"):
             raise self._too_much(f"an answer {TOO_LONG}")
