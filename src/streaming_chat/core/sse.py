@@ -97,17 +97,17 @@ class SSEDecoder:
         else:
             rest = lines.pop() if lines else b""
         events: list[ServerSentEvent] = []
+        is_cut = False
         may_be_too_long = len(self._line) + len(data) > self._longest
         if lines:
             if self._line:
                 self._line += lines[0]
                 lines[0] = bytes(self._line)
                 self._line.clear()
-            if may_be_too_long:
-                self._cut(lines)
+            is_cut = may_be_too_long and self._cut(lines)
             self._take(lines, events)
         self._line += rest
-        if self.is_too_long or (may_be_too_long and len(self._line) > self._longest):
+        if is_cut or self.is_too_long or len(self._line) > self._longest:
             self._give_up()
         return events
 
@@ -123,13 +123,13 @@ class SSEDecoder:
             self._line.clear()
         return events
 
-    def _cut(self, lines: list[bytes]) -> None:
-        """Leave the lines before the first that is too long; the events among them are whole."""
+    def _cut(self, lines: list[bytes]) -> bool:
+        """Leave the lines before the first that is too long, whose events count; whether there is one."""
         for number, line in enumerate(lines):
             if len(line) > self._longest:
                 del lines[number:]
-                self.is_too_long = True
-                return
+                return True
+        return False
 
     def _take(self, lines: list[bytes], events: list[ServerSentEvent]) -> None:
         """Interpret whole lines."""
