@@ -262,9 +262,9 @@ def test_an_answer_that_never_ends_is_cut(
     assert done.peak < MOST_MEMORY
 
 
-def test_a_list_of_models_that_never_ends(measured: Callable[..., Done], server: Server) -> None:
-    server.play(endless(b'{"data":[', b'{"id":"model"},'))
-    done = measured("models")
+def test_a_list_of_models_that_never_ends(measured: Callable[..., Done]) -> None:
+    with Server(models_script=endless(b'{"data":[', b'{"id":"model"},')) as server:
+        done = measured("models", "--base-url", server.base_url)
     assert (done.status, done.stdout) == (5, b"")
     assert "a list of more than 8 MiB" in done.error
     assert done.peak < MOST_MEMORY
