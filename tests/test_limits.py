@@ -320,7 +320,8 @@ def test_a_signal_ends_it_soon(world: World, server: Server, which: str) -> None
     # The bound is the program's promise; five times as much is for a machine that is busy with other things.
     assert time.perf_counter() - start < 10
     assert b"Traceback" not in stderr
-    assert program.returncode in (128 + number, 7)
+    # 5 is for brackets without a bottom: an event that is not JSON.
+    assert program.returncode in (128 + number, 7, 5)
 
 
 # Parts ----------------------------------------------------------------------------------------------------------------
