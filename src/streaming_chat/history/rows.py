@@ -16,8 +16,6 @@ from streaming_chat.core.arrivals import Arrival, decode_arrivals
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.events import Outcome, Usage
-from streaming_chat.core.limits import LONGEST_FIELD
-from streaming_chat.core.one_line import one_line
 from streaming_chat.core.reply import ToolCall, Turn
 from streaming_chat.core.surrogates import has_surrogate
 from streaming_chat.core.timing import Gaps, Timing
@@ -274,7 +272,7 @@ def _stored_turn(row: sqlite3.Row, pieces: Sequence[sqlite3.Row]) -> StoredTurn:
         reasoning=row["reasoning"] + "".join(piece["reasoning"] for piece in pieces),
         refusal=row["refusal"] + "".join(piece["refusal"] for piece in pieces),
         tool_calls=(*tool_calls, *_joined_calls(pieces)),
-        error=_error(row["error"]) if row["error"] else None,
+        error=StoredError(**json.loads(row["error"])) if row["error"] else None,
         arrivals=tuple(decode_arrivals(row["arrivals"] + b"".join(piece["arrivals"] for piece in pieces))),
     )
 
@@ -295,28 +293,16 @@ def _summary_fields(row: sqlite3.Row) -> dict[str, Any]:
         "session": row["session"],
         # `fromisoformat` takes a Z only from Python 3.11 on.
         "started_at": datetime.fromisoformat(row["started_at"].replace("Z", "+00:00")),
-        "endpoint": one_line(row["endpoint"]),
-        "model": one_line(row["model"]),
-        "served_model": _one_line(row["served_model"]),
-        "request_id": _one_line(row["request_id"]),
+        "endpoint": row["endpoint"],
+        "model": row["model"],
+        "served_model": row["served_model"],
+        "request_id": row["request_id"],
         "outcome": Outcome(row["outcome"]) if row["outcome"] is not None else None,
-        "finish_reason": _one_line(row["finish_reason"]),
+        "finish_reason": row["finish_reason"],
         "usage": _usage(row),
         "timing": _timing(row),
         "prompt": row["prompt"],
     }
-
-
-def _one_line(text: str | None) -> str | None:
-    """A name that a server gave: turns that were imported, or kept by an earlier version, may hold any text there."""
-    return None if text is None else one_line(text)
-
-
-def _error(text: str) -> StoredError:
-    fields = json.loads(text)
-    # A server's words of that length, and this program's around them.
-    lines = {name: one_line(fields[name], 2 * LONGEST_FIELD) for name in ("message", "hint")}
-    return StoredError(**{**fields, **lines})
 
 
 def _usage(row: sqlite3.Row) -> Usage | None:
