@@ -18,10 +18,10 @@ MOST_VALUES: Final = 500_000
 #: The same in words, for an error.
 TOO_LONG: Final = f"of more than {LONGEST_EVENT >> 20} MiB"
 TOO_MANY_VALUES: Final = f"of more than {MOST_VALUES:,} values"
-#: What an answer may have in characters, with reasoning, refusal and tool calls; half as many where not all are ASCII, as
+#: What an answer may have in characters, with reasoning, refusal and tool calls; a quarter where not all are ASCII, as
 #: one emoji makes a text of four bytes a character of all of them; …
-MOST_CHARACTERS: Final = 8 << 20
-MOST_WIDE_CHARACTERS: Final = MOST_CHARACTERS // 2
+MOST_CHARACTERS: Final = 16 << 20
+MOST_WIDE_CHARACTERS: Final = MOST_CHARACTERS // 4
 #: … in pieces, for each of which the time of its arrival is kept, …
 MOST_PIECES: Final = 1 << 19
 #: … and in tool calls.
