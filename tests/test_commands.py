@@ -140,6 +140,7 @@ def test_set_changes_what_the_next_request_has(chat, server):
         "max_tokens: 12",
         "system: Be = terse.",
         "context_tokens: –",
+        "max_time: –",
         "retries: 0",
         "theme: dark",
         "reasoning: show",

@@ -19,6 +19,7 @@ BASE = {
         "argument_parser",
         "cli",
         "config_command",
+        "deadline",
         "dotenv_file",
         "trust",
         "folders",

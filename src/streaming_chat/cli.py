@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from streaming_chat import __version__
+from streaming_chat import __version__, deadline
 from streaming_chat.adaptations import Adaptations
 from streaming_chat.argument_parser import ArgumentParser
 from streaming_chat.config_command import config_json, config_lines, shown
@@ -245,7 +245,8 @@ class _Program:
     def _models(self) -> int:
         provider, _, _ = self._connect(in_chat=False)
         try:
-            names = provider.models()
+            with deadline.at_most(self._settings.max_time):
+                names = provider.models()
         finally:
             provider.close()
         if self._settings.json:

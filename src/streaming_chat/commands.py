@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from streaming_chat import deadline
 from streaming_chat.config_command import config_lines
 from streaming_chat.core.errors import UsageError
 from streaming_chat.editor import edit
@@ -104,7 +105,8 @@ def _model(chat: Chat, argument: str) -> None:
 
 @command("/models", "", "list the endpoint's models")
 def _models(chat: Chat, _argument: str) -> None:
-    chat.model_names[:] = chat.session.provider.models()
+    with deadline.at_most(chat.session.settings.max_time):
+        chat.model_names[:] = chat.session.provider.models()
     chat.session.notices.always("\n".join(chat.model_names) or "the endpoint lists no models")
 
 

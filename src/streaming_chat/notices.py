@@ -63,7 +63,14 @@ class Notices:
         # One line, whatever a server put into its message. Errors stay one on a terminal too, to be copied.
         line = f"{label}: " + " ".join(self._safe(text).split())
         if in_lines:
-            line = fill(line, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+            # Indented, so that no word of a server's stands where the label of a line of its own would.
+            line = fill(
+                line,
+                get_terminal_size().columns,
+                subsequent_indent="  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
         return self.output.styled(label, f"{label}:") + line.removeprefix(f"{label}:") + "\n"
 
     def _write(self, text: str) -> None:

@@ -29,7 +29,7 @@ from streaming_chat.settings import Settings, parse
 from streaming_chat.signals import one_interrupt
 from streaming_chat.standard_input import without_nul
 from streaming_chat.terminal import Output
-from streaming_chat.turn import Provider, Renderer, run_turn
+from streaming_chat.turn import Provider, Record, Renderer, run_turn
 
 if TYPE_CHECKING:
     from streaming_chat.session_transcript import SessionTranscript
@@ -121,7 +121,15 @@ class Session:
         hint = StallHint(self.output, self.notices.output, may_draw=lambda: self.output.is_in_foreground is not False)
         renderers = self._renderers(request, hint)
         with one_interrupt(), self.keyboard.silent(), closing(hint):
-            turn = run_turn(request, self.provider, renderers, retries=self.settings.retries, shorten=self._shortened)
+            turn = run_turn(
+                request,
+                self.provider,
+                renderers,
+                retries=self.settings.retries,
+                max_time=self.settings.max_time,
+                notice=self.notices.notice,
+                shorten=self._shortened,
+            )
         self.last_turn = turn
         if turn.usage and turn.usage.prompt_tokens:
             self.conversation.learn(turn.request.messages, turn.usage.prompt_tokens)
@@ -220,9 +228,13 @@ class Session:
         # The record comes first: whatever happens to the others, the turn is kept.
         renderers: list[Renderer] = []
         if self._history:
-            renderers.append(self._history.recorder(request, endpoint=self.endpoint, session=self._name))
-        renderers += [answer, *hints, self.adaptations]
-        renderers += [one for one in (self.log, self._transcript) if one]
+            recorder = self._history.recorder(request, endpoint=self.endpoint, session=self._name)
+            renderers.append(Record("the history", recorder))
+        renderers += [answer, *hints, Record("what is known of the model", self.adaptations)]
+        if self.log:
+            renderers.append(Record("the log", self.log))
+        if self._transcript:
+            renderers.append(Record("the transcript", self._transcript))
         renderers.append(
             StatusRenderer(
                 self.notices,
@@ -235,5 +247,5 @@ class Session:
         )
         # Behind all that is shown: with the end of the turn, its work begins.
         if self._telemetry:
-            renderers.append(self._telemetry.recorder(self._name))
+            renderers.append(Record("the telemetry", self._telemetry.recorder(self._name)))
         return renderers

@@ -229,6 +229,15 @@ class Settings:
         environment="STREAMING_CHAT_TIMEOUT",
         metavar="SECONDS",
     )
+    max_time: float | None = _option(
+        None,
+        seconds,
+        "maximum time of a whole turn, in seconds: retries and their waits included",
+        "--max-time",
+        environment="STREAMING_CHAT_MAX_TIME",
+        metavar="SECONDS",
+        is_settable=True,
+    )
     retries: int = _option(
         2,
         count,

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, TextIO
 
+from streaming_chat import deadline
 from streaming_chat.core.errors import OutputClosed, OutputFailed
 from streaming_chat.signals import is_hurried, must_wait, untorn
 
@@ -143,8 +144,9 @@ class Output:
         both.register(source, select.POLLIN)
         both.register(self._device, select.POLLOUT)
         while self._backlog:
-            ready = dict(both.poll())
-            if source in ready:
+            left = deadline.left()
+            ready = dict(both.poll(None if left is None else left * 1000))
+            if source in ready or not ready:
                 return
             with self._failures_told():
                 self._write_some(self._device, self._backlog)

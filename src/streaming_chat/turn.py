@@ -3,6 +3,9 @@
 It is given a provider (where the chunks come from), renderers (who is told what happens) and a clock, and knows of none
 more than the few lines of protocol below. The clock is read when a chunk is there and before anything of it is shown.
 
+A renderer that fails ends the turn: an answer that was half shown is no whole one. A `Record` that fails does not: it shows
+nothing, so the others go on, and the failure is a notice when all is over. Whoever fails, every one is told of the end.
+
 What has arrived together is shown together: where the provider says when it begins to wait, text is written once for all
 chunks before that, in one piece. Nothing waits for a timer, or for what has not arrived.
 """
@@ -13,9 +16,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any, Protocol
 
+from streaming_chat import deadline
 from streaming_chat.core.adaptation import adapt, adaptation_for
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError, OutputClosed
@@ -52,12 +57,51 @@ class Renderer(Protocol):
         """It is over, and this is what it was."""
 
 
+class Record:
+    """An observer that keeps something of a turn and shows nothing of it: its failure is told, and the turn goes on.
+
+    `name` is what fails then ("the log"). One that has failed hears of no further event, but of the end, as it may keep the
+    whole turn all the same.
+    """
+
+    def __init__(self, name: str, observer: Renderer) -> None:
+        self._name = name
+        self._observer = observer
+        self._failure: Exception | None = None
+
+    def handle(self, event: Event) -> None:
+        """Pass it on."""
+        if self._failure is None:
+            try:
+                self._observer.handle(event)
+            except Exception as failure:  # noqa: BLE001 # whatever it is, it is not the answer's fault
+                self._failure = failure
+
+    def end(self, turn: Turn) -> None:
+        """Pass it on."""
+        try:
+            self._observer.end(turn)
+        except Exception as failure:  # noqa: BLE001
+            self._failure = self._failure or failure
+
+    @property
+    def failure(self) -> str | None:
+        """What to say of it; None while there is nothing."""
+        if self._failure is None:
+            return None
+        # As for every fault of the program's own, the class is told, and no text, which may hold anything.
+        reason = self._failure.strerror if isinstance(self._failure, OSError) else None
+        return f"{self._name} may lack this turn: {reason or type(self._failure).__name__}"
+
+
 def run_turn(
     request: ChatRequest,
     provider: Provider,
     renderers: Sequence[Renderer],
     *,
     retries: int,
+    max_time: float | None = None,
+    notice: Callable[[str], None] = lambda _text: None,
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
     shorten: Callable[[ChatRequest, ChatError], ChatRequest | None] = lambda _request, _error: None,
@@ -65,8 +109,10 @@ def run_turn(
     """Send `request`, tell the renderers of every event, and return the turn, which every renderer was told of too.
 
     A request that a server refuses is sent again as `shorten` makes it, if that makes anything of it.
+    After `max_time` seconds, retries and their waits included, the turn ends with TimedOut.
     A failure, and Ctrl-C (KeyboardInterrupt), end the turn and are told by its outcome. OutputClosed, and SystemExit from
-    a signal, do so too and are raised again, once the turn has been handed to the renderers.
+    a signal, do so too and are raised again, once the turn has been handed to the renderers; so is, as ChatError, the fault
+    of a renderer that comes as late as that. `notice` is told of each `Record` among them that has failed.
     """
     audience = _Audience(renderers)
     reply = Reply(request, clock(), secret=getattr(provider, "secret", ""))
@@ -74,11 +120,12 @@ def run_turn(
     interrupted = False
     leave: BaseException | None = None
     try:
-        # What the client has to get ready is not the server's time, so the turn begins after it.
-        getattr(provider, "preload", _nothing)()
-        audience.tell([reply.begin(clock())])
-        audience.catch_up()
-        error = _attempts(reply, provider, audience, retries, clock, sleep, shorten)
+        with deadline.at_most(max_time):
+            # What the client has to get ready is not the server's time, so the turn begins after it.
+            getattr(provider, "preload", _nothing)()
+            audience.tell([reply.begin(clock())])
+            audience.catch_up()
+            error = _attempts(reply, provider, audience, retries, clock, sleep, shorten)
     except KeyboardInterrupt:
         interrupted = True
     except OutputClosed as ending:
@@ -96,19 +143,35 @@ def run_turn(
     events.append(Finished(at, turn.outcome, turn.finish_reason))
     with deferred():
         for renderer in renderers:
-            try:
-                for event in events:
-                    renderer.handle(event)
-                renderer.end(turn)
-            except OutputClosed as ending:
+            for told in (partial(_tell_all, renderer, events), partial(renderer.end, turn)):
+                fault = _failure_of(told, turn)
                 # A terminal that is closed sends SIGHUP first: that is why the program ends.
-                leave = leave or ending
-            except KeyboardInterrupt:
-                # The answer is over: there is nothing left to interrupt, and the other renderers have yet to be told.
-                continue
+                leave = leave or fault
+        for renderer in renderers:
+            if isinstance(renderer, Record) and renderer.failure:
+                notice(renderer.failure)
     if leave is not None:
         raise leave
     return turn
+
+
+def _tell_all(renderer: Renderer, events: Sequence[Event]) -> None:
+    for event in events:
+        renderer.handle(event)
+
+
+def _failure_of(told: Callable[[], None], turn: Turn) -> ChatError | None:
+    """Tell a renderer of the end; what ends the program then. The others have yet to be told, whatever happens here."""
+    try:
+        told()
+    except KeyboardInterrupt:
+        return None  # The answer is over: there is nothing left to interrupt.
+    except OutputClosed as ending:
+        return ending
+    except Exception as failure:  # noqa: BLE001 # whatever it is
+        # One that has failed before is the turn's error already.
+        return ChatError.unexpected(failure) if turn.error is None else None
+    return None
 
 
 def _attempts(
@@ -135,6 +198,8 @@ def _attempts(
                     try:
                         for chunk in chunks:
                             audience.tell(reply.feed(chunk, clock()))
+                            if reply.is_full:
+                                raise reply.too_much
                             if not tells:
                                 audience.catch_up()
                     finally:
@@ -159,6 +224,9 @@ def _attempts(
         elif shorter is not None:
             reply.request = shorter
         elif delay is not None:
+            left = deadline.left()
+            if left is not None and delay >= left:
+                return deadline.out_of_time(message)
             retried += 1
             audience.tell([Retrying(clock(), retried + 1, retries + 1, delay, message)])
             audience.catch_up()

@@ -1,4 +1,5 @@
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -199,3 +200,52 @@ def cut(stream: bytes, size: int) -> list[bytes]:
 def test_the_cost_is_linear(pieces: list[bytes]) -> None:
     # Linear is under half a second on a slow machine; quadratic would be many minutes.
     assert seconds(pieces) < 60
+
+
+LONGEST = 12
+
+
+def bounded(*pieces: bytes) -> tuple[list[ServerSentEvent], bool]:
+    """The events before the first line or event of more than `LONGEST` bytes, and whether there was one."""
+    decoder = SSEDecoder(LONGEST)
+    events = [event for piece in pieces for event in decoder.feed(piece)] + decoder.finish()
+    return events, decoder.is_too_long
+
+
+long_streams = st.lists(
+    st.sampled_from(
+        [b"data: ", b"data:", b"x" * 6, b"x", b"\n", b"\r\n", b"\r", b"\n\n", b": ping", b"data\n", b"event: e\n"]
+    )
+).map(b"".join)
+
+
+@given(long_streams, st.data())
+def test_any_cut_finds_the_same_limit(stream: bytes, draw: st.DataObject) -> None:
+    edges = sorted({0, len(stream), *draw.draw(st.lists(st.integers(0, len(stream)), max_size=8))})
+    pieces = [stream[left:right] for left, right in pairwise(edges)]
+    assert bounded(*pieces) == bounded(stream) == bounded(*(bytes([byte]) for byte in stream))
+    events, is_too_long = bounded(stream)
+    if not is_too_long:
+        assert events == decode(stream)
+    else:
+        assert events == decode(stream)[: len(events)]
+
+
+@pytest.mark.parametrize(
+    ("stream", "is_too_long"),
+    [
+        (b"data: " + b"x" * 6 + b"\n\n", False),
+        (b"data: " + b"x" * 7 + b"\n\n", True),
+        (b": " + b"x" * 11, True),
+        (b"data:\n" * 12 + b"\n", False),
+        (b"data:\n" * 14 + b"\n", True),
+        (b"data: 1234\n" * 2 + b"\n", False),
+        (b"data: 1234\n" * 3 + b"\n", True),
+        (b"data: a\n\n" * 100, False),
+    ],
+)
+def test_a_line_and_an_event_have_a_longest(stream: bytes, is_too_long: bool) -> None:
+    first = b"data: a\n\n"
+    events, found = bounded(first + stream)
+    assert events[0].data == "a"
+    assert found is is_too_long

@@ -8,8 +8,9 @@ ChatError                   1    unexpected
 ├── ServerError             5    the server failed (5xx, an error inside the stream)
 │   ├── ConnectionFailed    5    no connection, or one that broke before the first byte
 │   │   └── ConnectionCut   7    the connection broke in the middle of an answer, whose text so far is kept
-│   └── NotAStream          5    something came, but it is not an event stream
-├── TimedOut                6    nothing came for longer than `--timeout`
+│   ├── NotAStream          5    something came, but it is not an event stream
+│   └── TooMuchSent         5    more came than is read, and nothing of an answer before it
+├── TimedOut                6    nothing came for longer than `--timeout`, or the turn took longer than `--max-time`
 ├── RequestRejected         8    the server does not take this request (400, 404, 409, 413, 422)
 └── OutputClosed          141    whoever read the answer has left (`| head`)
     └── OutputFailed        1    the answer cannot be written (a full disk)
@@ -125,8 +126,14 @@ class NotAStream(ServerError):
     transient = False
 
 
+class TooMuchSent(ServerError):
+    """The server sent more than is read (core/limits.py) before anything of an answer."""
+
+    transient = False
+
+
 class TimedOut(ChatError):
-    """Nothing came for longer than the `timeout` setting."""
+    """Nothing came for longer than the `timeout` setting, or the turn took longer than `max_time`."""
 
     exit_status = ExitStatus.TIMEOUT
 

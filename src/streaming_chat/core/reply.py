@@ -29,7 +29,7 @@ from streaming_chat.core.chunk import (
     whole_number,
 )
 from streaming_chat.core.conversation import ChatRequest
-from streaming_chat.core.errors import ChatError, ConnectionCut, OutputClosed, ServerError
+from streaming_chat.core.errors import ChatError, ConnectionCut, OutputClosed, ServerError, TooMuchSent
 from streaming_chat.core.events import (
     Event,
     Logprobs,
@@ -47,6 +47,8 @@ from streaming_chat.core.events import (
     Usage,
     UsageReported,
 )
+from streaming_chat.core.limits import LONGEST_FIELD, MOST_CALLS, MOST_CHARACTERS, MOST_PIECES, MOST_WIDE_CHARACTERS
+from streaming_chat.core.one_line import one_line
 from streaming_chat.core.secret import SecretMask
 from streaming_chat.core.surrogates import SurrogateJoiner
 from streaming_chat.core.thinking import Part, ThinkSplitter
@@ -126,8 +128,16 @@ class Reply:
         self._thinking = ThinkSplitter()
         self._reasoning = _Text(secret)
         self._refusal = _Text(secret)
-        self._skipped = _Text(secret)
+        self._skipped = _Clean(secret)
         self._tool_calls: list[_Call] = []
+        #: Calls that have had a piece since the last flush.
+        self._unflushed: set[int] = set()
+        self._characters = self._pieces = 0
+        self._most_characters = MOST_CHARACTERS
+        #: Whether there was more than is kept: nothing of it is taken in any more.
+        self.is_full = False
+        #: Of what.
+        self._too_much = ""
         self._call_of_index: dict[int, int] = {}
         self._last_index = 0
         self._several = isinstance(request.extra.get("n"), int) and request.extra["n"] > 1
@@ -148,6 +158,14 @@ class Reply:
     def whole(self) -> bool:
         """Whether the server said that this is all."""
         return self._done or self._finish_reason is not None
+
+    @property
+    def too_much(self) -> ChatError:
+        """The error for an answer that `is_full`: longer than any that is kept."""
+        message = f"the server sent an answer of more than {self._too_much}"
+        if self.has_output:
+            return ConnectionCut(f"{message}: it ends here", "ask for less at a time; what came before it is kept")
+        return TooMuchSent(message, "ask for less at a time, or ask another server")
 
     def begin(self, at: float) -> Sent:
         """The first attempt begins: all figures count from here."""
@@ -184,7 +202,7 @@ class Reply:
         choice, others = choices_of(chunk, several=self._several)
         if self._model is None and (chunk.get("model") or chunk.get("choices") != []):
             # Azure's first chunk has neither model nor choices: it tells what its filter thinks of the prompt.
-            self._model = name_of(chunk.get("model")) or self.request.model
+            self._model = one_line(name_of(chunk.get("model"))) or self.request.model
             events.append(Started(at, self._model, self._request_id))
         if choice is not None:
             events += self._choice(choice, at)
@@ -200,11 +218,15 @@ class Reply:
     def _choice(self, choice: Mapping[str, Any], at: float) -> Iterator[Event]:
         delta = delta_of(choice)
         content = content_of(delta)
-        if "message" in choice and content == self._text.whole:
+        # By its length first, which does not look at all of the answer with every chunk.
+        if "message" in choice and len(content) == self._text.length and content == self._text.whole:
             content = ""  # The whole answer, once more at its end.
-        yield from self._reasoning_delta(at, reasoning_of(delta))
+        reasoning = reasoning_of(delta)
+        if reasoning and self._has_room_for(reasoning):
+            yield from self._reasoning_delta(at, reasoning)
         yield from self._content(content, at)
-        if refusal := self._refusal.feed(refusal_of(delta)):
+        refusal = refusal_of(delta)
+        if refusal and self._has_room_for(refusal) and (refusal := self._refusal.feed(refusal)):
             self.stopwatch.text(at)
             yield RefusalDelta(at, refusal)
         yield from self._calls(delta, at)
@@ -219,7 +241,25 @@ class Reply:
             yield from self._flush(at)
             self._goes_on = False
 
+    def _has_room_for(self, text: str) -> bool:
+        """Whether a piece of an answer can be kept: it is counted then. Once one cannot, none can."""
+        self._characters += len(text)
+        self._pieces += 1
+        if not text.isascii():
+            self._most_characters = MOST_WIDE_CHARACTERS
+        if self._characters > self._most_characters:
+            self._give_up(f"{self._most_characters:,} characters")
+        elif self._pieces > MOST_PIECES:
+            self._give_up(f"{MOST_PIECES:,} pieces")
+        return not self.is_full
+
+    def _give_up(self, too_much: str) -> None:
+        if not self.is_full:
+            self.is_full, self._too_much = True, too_much
+
     def _content(self, content: str, at: float) -> list[Event]:
+        if not content or not self._has_room_for(content):
+            return []
         unmarked = self._thinking.is_unopened
         events: list[Event] = []
         for part, piece in self._thinking.feed(content):
@@ -245,18 +285,25 @@ class Reply:
 
     def _calls(self, delta: Mapping[str, Any], at: float) -> Iterator[Event]:
         for position, fields in enumerate(calls_of(delta)):
+            if not self._has_room_for(fields["arguments"]):
+                return
             number = self._call_number(fields, position)
+            if number is None:
+                self._give_up(f"{MOST_CALLS:,} tool calls")
+                return
             call = self._tool_calls[number]
+            self._unflushed.add(number)
             # Some servers say the name again with every piece of the arguments.
             is_repeated = bool(call.arguments) and fields["name"] == call.name.whole
-            name = "" if is_repeated else call.name.feed(fields["name"])
+            is_complete = is_repeated or call.name.length >= LONGEST_FIELD
+            name = "" if is_complete else call.name.feed(fields["name"])
             arguments = call.arguments.feed(fields["arguments"])
             self.stopwatch.tool_call(at)
             yield ToolCallDelta(at, number, name, arguments)
 
-    def _call_number(self, fields: Mapping[str, Any], position: int) -> int:
-        """Which call a piece belongs to: that of its index, unless a new id begins a new one."""
-        index, name = whole_number(fields.get("index")), text_of(fields.get("id"))
+    def _call_number(self, fields: Mapping[str, Any], position: int) -> int | None:
+        """Which call a piece belongs to: that of its index, unless a new id begins a new one. None for one too many."""
+        index, name = whole_number(fields.get("index")), one_line(text_of(fields.get("id")))
         if index is not None:
             key = index
         elif name or not self._tool_calls:
@@ -267,6 +314,8 @@ class Reply:
         number = self._call_of_index.get(key)
         if number is None or self._is_another(self._tool_calls[number], fields, name):
             number = len(self._tool_calls)
+            if number == MOST_CALLS:
+                return None
             self._tool_calls.append(_Call(self._secret))
             self._call_of_index[key] = number
         self._tool_calls[number].id = name or self._tool_calls[number].id
@@ -291,10 +340,12 @@ class Reply:
         ):
             if rest := text.finish():
                 flushed.append(event(at, rest))
-        for number, call in enumerate(self._tool_calls):
+        for number in sorted(self._unflushed):
+            call = self._tool_calls[number]
             rests = call.name.finish(), call.arguments.finish()
             if any(rests):
                 flushed.append(ToolCallDelta(at, number, *rests))
+        self._unflushed.clear()
         return flushed
 
     def finish(
@@ -307,7 +358,7 @@ class Reply:
         """
         events = self._flush(at)
         broken_off = self._goes_on and not self._done and (interrupted or error is not None)
-        whole = self.whole and not broken_off and not is_cut
+        whole = self.whole and not broken_off and not is_cut and not self.is_full
         if whole:
             interrupted = False
             error = error if isinstance(error, OutputClosed) else self._failure(error)
@@ -358,30 +409,50 @@ class Reply:
         return Outcome.TOOL_CALLS if self._tool_calls else Outcome.EMPTY
 
 
-class _Text:
-    """One text that comes in pieces, each of them whole characters and without the secret. False while there is none."""
+class _Clean:
+    """One text that comes in pieces, each of them whole characters and without the secret."""
 
     def __init__(self, secret: str) -> None:
-        self._pieces: list[str] = []
-        #: Pieces put together, some hundred at a time: each by itself takes ten times as much memory as its text.
-        self._blocks: list[str] = []
         self._joiner = SurrogateJoiner()
         self._mask = SecretMask(secret)
 
+    def feed(self, text: str) -> str:
+        """What can be told of the text so far and was not yet."""
+        return self._mask.feed(self._joiner.feed(text)) if text else ""
+
+    def finish(self) -> str:
+        """What was held back."""
+        return self._mask.feed(self._joiner.finish()) + self._mask.finish()
+
+
+class _Text(_Clean):
+    """One that is kept. False while there is none."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__(secret)
+        #: Characters so far.
+        self.length = 0
+        self._pieces: list[str] = []
+        #: Pieces put together, some hundred at a time: each by itself takes ten times as much memory as its text.
+        self._blocks: list[str] = []
+
     def __bool__(self) -> bool:
-        return bool(self._pieces or self._blocks)
+        return bool(self.length)
 
     def feed(self, text: str) -> str:
+        """Take in a piece; what can be told of the text so far and was not yet."""
         if text and (text := self._mask.feed(self._joiner.feed(text))):
             self._keep(text)
         return text
 
     def finish(self) -> str:
-        if rest := self._mask.feed(self._joiner.finish()) + self._mask.finish():
+        """What was held back; it is a part of the text now."""
+        if rest := super().finish():
             self._keep(rest)
         return rest
 
     def _keep(self, text: str) -> None:
+        self.length += len(text)
         self._pieces.append(text)
         if len(self._pieces) >= _PIECES_IN_A_BLOCK:
             self._blocks.append("".join(self._pieces))
@@ -389,6 +460,7 @@ class _Text:
 
     @property
     def whole(self) -> str:
+        """All of it."""
         return "".join(self._blocks + self._pieces)
 
 

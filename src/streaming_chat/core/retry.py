@@ -11,6 +11,8 @@ from streaming_chat.core.errors import ChatError
 LONGEST_WAIT = 60.0
 _FIRST_DELAY = 0.5
 _LONGEST_DELAY = 8.0
+#: "Wednesday, 09-Nov-94 08:49:37 GMT" and then some, characters.
+_LONGEST_DATE = 100
 
 
 def retry_delay(error: ChatError, attempt: int) -> float | None:
@@ -34,7 +36,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     milliseconds = _seconds(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
-    text = headers.get("retry-after")
+    # The parser of dates takes the square of a text's length.
+    text = headers.get("retry-after", "")[:_LONGEST_DATE]
     wait = _seconds(text)
     if wait is not None or not text:
         return wait

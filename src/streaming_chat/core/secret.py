@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 _SURE_LENGTH: Final = 16
 _SHORTEST: Final = 6
 #: A shorter key is shown without its end, which would be most of it.
 _SHORTEST_WITH_END: Final = 8
+_API_NAME: Final = re.compile("[a-z_]+")
 #: As many characters of the key are no coincidence.
 _SURE: Final = 8
 
@@ -46,6 +47,28 @@ def without_secret(text: str, key: str | None) -> str:
     escapes, spellings = _patterns(key)
     # Searching the spellings takes a hundred times as long as searching the key itself.
     return spellings.sub(masked(key), text) if escapes.search(text) else text.replace(key, masked(key))
+
+
+def holds_secret(text: str, key: str | None) -> bool:
+    """Whether `key`, if it is one that is masked, stands in `text` in any spelling."""
+    if not key or not is_secret(key):
+        return False
+    escapes, spellings = _patterns(key)
+    return key in text or bool(escapes.search(text) and spellings.search(text))
+
+
+def values_without_secret(value: Any, key: str) -> Any:
+    """A value of JSON with `key` masked in its texts. Names of fields stay where the key looks like one of the API's."""
+    if isinstance(value, str):
+        return without_secret(value, key)
+    if isinstance(value, list):
+        return [values_without_secret(one, key) for one in value]
+    if isinstance(value, dict):
+        is_name = _API_NAME.fullmatch(key)
+        return {
+            name if is_name else without_secret(name, key): values_without_secret(one, key) for name, one in value.items()
+        }
+    return value
 
 
 @lru_cache(maxsize=8)

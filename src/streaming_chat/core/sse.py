@@ -15,13 +15,16 @@ line is missing, which the standard discards: servers do end like that, and the
 last words of an answer would be lost. A field `error`, which the standard
 ignores, is an event of that type: llama.cpp reports its failures so.
 
-Weak spot: a line is kept until it ends, so memory is bounded by the longest
-event only. Whoever reads from the socket decides when enough is enough.
+Limit: a line is kept until it ends, and the data of an event until its blank
+line. One that grows beyond `longest` bytes ends the decoding (`is_too_long`);
+the events before it are given out, wherever the bytes were cut.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from streaming_chat.core.limits import LONGEST_EVENT
 
 __all__ = ["SSEDecoder", "ServerSentEvent"]
 
@@ -51,18 +54,26 @@ class SSEDecoder:
     """Decode one response body; make a new decoder for every body.
 
     No input raises: invalid UTF-8 becomes U+FFFD, unknown fields and malformed
-    values are ignored, as the standard says.
+    values are ignored, as the standard says. `longest` is in bytes, of a line
+    without its end, and of an event's data with a byte for each line end.
     """
 
-    __slots__ = ("_at_start", "_data", "_event", "_id", "_line", "_retry", "_swallow_lf", "saw_event_stream")
+    __slots__ = (
+        *("_at_start", "_data", "_event", "_id", "_line", "_longest", "_more", "_retry", "_swallow_lf"),
+        *("is_too_long", "saw_event_stream"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = LONGEST_EVENT) -> None:
         self.saw_event_stream = False
         """True once a comment or a field of the standard was seen; an HTML page or a JSON answer has neither."""
+        self.is_too_long = False
+        """True once a line or an event was longer than `longest`: nothing behind it is an event any more."""
+        self._longest = longest
         self._line = bytearray()  # The unfinished line.
         self._swallow_lf = False  # The last byte was a CR, which has ended its line already.
         self._at_start = True  # A BOM may come.
-        self._data: list[bytes] = []
+        self._data: bytes | None = None  # The first line of the event's data.
+        self._more = bytearray()  # The others, each behind its line end.
         self._event = b""
         self._id = ""
         self._retry: int | None = None
@@ -74,6 +85,8 @@ class SSEDecoder:
         CR ends a line at once: an LF that follows it, even in the next feed, is
         the second half of the same line end.
         """
+        if self.is_too_long:
+            return []
         if self._swallow_lf and data:
             self._swallow_lf = False
             data = data.removeprefix(b"\n")
@@ -84,13 +97,18 @@ class SSEDecoder:
         else:
             rest = lines.pop() if lines else b""
         events: list[ServerSentEvent] = []
+        is_cut = False
+        may_be_too_long = len(self._line) + len(data) > self._longest
         if lines:
             if self._line:
                 self._line += lines[0]
                 lines[0] = bytes(self._line)
                 self._line.clear()
+            is_cut = may_be_too_long and self._cut(lines)
             self._take(lines, events)
         self._line += rest
+        if is_cut or self.is_too_long or len(self._line) > self._longest:
+            self._give_up()
         return events
 
     def finish(self) -> list[ServerSentEvent]:
@@ -100,39 +118,52 @@ class SSEDecoder:
         may be cut as well; JSON tells the two apart, this module cannot.
         """
         events: list[ServerSentEvent] = []
-        self._take([bytes(self._line), b""] if self._line else [b""], events)
-        self._line.clear()
+        if not self.is_too_long:
+            self._take([bytes(self._line), b""] if self._line else [b""], events)
+            self._line.clear()
         return events
 
+    def _cut(self, lines: list[bytes]) -> bool:
+        """Leave the lines before the first that is too long, whose events count; whether there is one."""
+        for number, line in enumerate(lines):
+            if len(line) > self._longest:
+                del lines[number:]
+                return True
+        return False
+
     def _take(self, lines: list[bytes], events: list[ServerSentEvent]) -> None:
-        """Interpret whole lines; `lines` has at least one."""
-        if self._at_start:
+        """Interpret whole lines."""
+        if self._at_start and lines:
             self._at_start = False
             lines[0] = lines[0].removeprefix(_BOM)
         for line in lines:
-            if line.startswith(b"data: "):  # What nearly every line of a chat is; _field would do the same.
-                self._data.append(line[6:])
+            # What nearly every line of a chat is; _field would do the same.
+            if self._data is None and line.startswith(b"data: "):
+                self._data = line[6:]
                 self.saw_event_stream = True
             elif line:
                 self._field(line)
+                if self.is_too_long:
+                    return
             else:
-                if self._data:
-                    text = b"\n".join(self._data).decode("utf-8", "replace")
+                if self._data is not None:
+                    text = (self._data + self._more if self._more else self._data).decode("utf-8", "replace")
                     name = self._event.decode("utf-8", "replace") if self._event else "message"
                     events.append(ServerSentEvent(name, text, self._id, self._retry))
-                    self._data.clear()
+                    self._data = None
+                    self._more.clear()
                 self._event = b""
 
     def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._data.append(value)
+            self._add(value)
         elif name == b"event":
             self._event = value
         elif name == b"error":
             self._event = name
-            self._data.append(value)
+            self._add(value)
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value.decode("utf-8", "replace")
@@ -142,3 +173,20 @@ class SSEDecoder:
         elif name:  # Not a field of the standard; an empty name is a comment.
             return
         self.saw_event_stream = True
+
+    def _add(self, value: bytes) -> None:
+        """One more line of data."""
+        if self._data is None:
+            self._data = value
+            return
+        # In one piece, however many lines there are: a list of empty ones would take eight times as much memory.
+        self._more += b"\n"
+        self._more += value
+        if len(self._data) + len(self._more) > self._longest:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self.is_too_long = True
+        self._data = None
+        self._more = bytearray()
+        self._line = bytearray()

@@ -9,7 +9,6 @@ behind which the connection broke.
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import threading
@@ -18,15 +17,15 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from streaming_chat.core.chunk import finish_reason_of, index_of, plain_text_of
+from streaming_chat.core.chunk import finish_reason_of, has_answer, index_of, plain_text_of
 from streaming_chat.core.errors import ChatError, NotAStream, ServerError
+from streaming_chat.core.json_text import has_too_many_values
+from streaming_chat.core.limits import LONGEST_EVENT, TOO_LONG, TOO_MANY_VALUES
 from streaming_chat.core.reply import DONE
 from streaming_chat.core.sse import ServerSentEvent, SSEDecoder
 from streaming_chat.providers.endpoint import Endpoint
-from streaming_chat.providers.failures import not_a_stream, of_error_chunk, request_id_of, translate
+from streaming_chat.providers.failures import not_a_stream, of_error_chunk, request_id_of, too_much, translate
 
-#: What is kept of a body that has shown no event yet, bytes: more than any answer in one piece.
-_LONGEST_HEAD: Final = 64 << 20
 #: Seconds after `finish_reason` in which usage and `[DONE]` may come.
 _GRACE: Final = 2.0
 #: As much may stand before the JSON of an answer in one piece, bytes: white space, a byte order mark, comments.
@@ -39,7 +38,6 @@ _IN_JSON: Final = re.compile(r'[{}"]|^\[')
 _BLANKS: Final = " \t\r\n\ufeff"
 #: Values of `code` that say that all is well.
 _NO_ERROR_CODES: Final = (None, "", 0, 200, "0", "200", "success", "ok", "OK")
-_scan: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined] # typeshed leaves it out
 #: What the JSON parser raises: the second for brackets nested without a bottom.
 _NO_JSON: Final = (ValueError, RecursionError)
 
@@ -56,18 +54,19 @@ class ChunkStream:
         self._finished = False  # A finish_reason has come.
         self._is_done = False  # `[DONE]` has.
         self._has_chunks = False
+        self._has_answer = False  # A piece of an answer has come.
+        self._failure: ChatError | None = None  # What ended the body.
         self._is_alive = False  # What came last is more than a keep-alive.
 
     def __iter__(self) -> Iterator[Any]:
         """Yield until the stream is over; ChatError when it fails."""
         decoder = SSEDecoder()
         head = bytearray()
-        failure: ChatError | None = None
         try:
             for event in self._events(decoder, head):
                 for chunk in self._parsed(event):
                     if plain_text_of(chunk) is not None:
-                        self._has_chunks = self._is_alive = True
+                        self._has_chunks = self._is_alive = self._has_answer = True
                         yield chunk
                         continue
                     if chunk is DONE and not self._has_chunks and (answer := self._answer_in_one_piece(head)) is not None:
@@ -80,7 +79,9 @@ class ChunkStream:
         except ChatError:
             raise  # The stream has said so itself: what stands behind it is no part of the answer.
         except Exception as problem:  # noqa: BLE001 # every failure is translated
-            failure = translate(problem, self._endpoint, began=decoder.saw_event_stream)
+            self._failure = translate(problem, self._endpoint, began=decoder.saw_event_stream)
+        if decoder.is_too_long:
+            raise self._too_much(f"an event {TOO_LONG}" if decoder.saw_event_stream else f"a line {TOO_LONG}")
         yield from self._last_words(decoder)
         if not self._has_chunks:
             answer = self._answer_in_one_piece(head)
@@ -88,23 +89,27 @@ class ChunkStream:
                 yield from self._told(answer)
                 return
             if not decoder.saw_event_stream:
-                failure = failure or self._not_a_stream(head)
-        if failure is not None:
-            raise failure from None
+                self._failure = self._failure or self._not_a_stream(head)
+        if self._failure is not None:
+            raise self._failure from None
 
     def _events(self, decoder: SSEDecoder, head: bytearray) -> Iterator[ServerSentEvent]:
         """The events with data, and errors without; `head` is what comes as long as there is no chunk among them."""
         grace: threading.Timer | None = None
         try:
-            for received in self._received:
+            while (received := self._read(decoder)) is not None:
                 self._is_alive = False
-                if not self._has_chunks and len(head) < _LONGEST_HEAD:
+                if not self._has_chunks:
                     head += received
                     self._is_alive = bool(received.strip())
                 for event in decoder.feed(received):
                     # A keep-alive may be an event without data.
                     if event.data or event.event == "error":
                         yield event
+                if decoder.is_too_long:
+                    return
+                if head:
+                    self._look_at_head(head)
                 if not self._is_alive:
                     continue  # A keep-alive does not prolong the wait.
                 # Anew with all that comes: what still comes is not cut off.
@@ -117,6 +122,32 @@ class ChunkStream:
         finally:
             if grace is not None:
                 grace.cancel()
+
+    def _read(self, decoder: SSEDecoder) -> bytes | None:
+        """The next piece of the body; None at its end, and where it breaks off."""
+        try:
+            return next(self._received, None)
+        except Exception as problem:  # noqa: BLE001 # every failure is translated
+            self._failure = translate(problem, self._endpoint, began=decoder.saw_event_stream)
+            return None
+
+    def _look_at_head(self, head: bytearray) -> None:
+        """Forget what came before the first chunk, once that is there, or too long; ServerError when it is no stream."""
+        if self._has_chunks:
+            head.clear()
+        if len(head) <= LONGEST_EVENT:
+            return
+        start = head[:_BEFORE_JSON].decode(errors="replace")
+        if start.lstrip(_BLANKS).startswith("{"):
+            raise self._too_much(f"an answer {TOO_LONG}")
+        if not all(line.startswith(_STREAM_LINES) for line in start.strip(_BLANKS).splitlines() if line.strip()):
+            raise self._not_a_stream(head)
+        head.clear()
+
+    def _too_much(self, what: str) -> ServerError:
+        error = too_much(self._endpoint, what, began=self._has_answer)
+        error.request_id = self.request_id
+        return error
 
     def _told(self, chunk: Any) -> Iterator[Any]:
         """The chunk; then ChatError if it holds an error, as the text beside one is a part of the answer still."""
@@ -135,6 +166,9 @@ class ChunkStream:
             if event.data:
                 with suppress(_NotJSON):
                     for chunk in self._parsed(event):
+                        # Half a word is no word.
+                        if isinstance(chunk, str) and self._failure is not None:
+                            continue
                         self._look_at(chunk)
                         yield from self._told(chunk)
 
@@ -144,6 +178,7 @@ class ChunkStream:
             return
         choices = chunk.get("choices")
         self._has_chunks = True
+        self._has_answer = self._has_answer or has_answer(chunk)
         self._is_alive = bool(choices) or not self._finished
         if not isinstance(choices, list):
             return
@@ -156,9 +191,11 @@ class ChunkStream:
         data = event.data.strip(_BLANKS)
         if not data.startswith("{") and data.upper().strip('"') == "[DONE]":
             return [DONE]
+        if has_too_many_values(data):
+            raise self._too_much(f"an event {TOO_MANY_VALUES}")
         try:
             # A server that repeats the key must not bring it into an answer, a log or the history.
-            chunk = _from_json(self._endpoint.without_secret(data))
+            chunk = self._endpoint.from_json(data)
         except _NO_JSON:
             if event.event == "error":
                 return [{"error": self._endpoint.without_secret(data) or "it gives no reason"}]
@@ -181,7 +218,9 @@ class ChunkStream:
             text = bytes(body).decode("utf-8-sig", errors="replace")
             if not text.lstrip().startswith("{") or text.rstrip().endswith("[DONE]"):
                 text = "\n".join(line for line in text.splitlines() if not line.startswith(_STREAM_LINES))
-            completion = json.loads(self._endpoint.without_secret(text))
+            if has_too_many_values(text):
+                raise self._too_much(f"an answer {TOO_MANY_VALUES}")
+            completion = self._endpoint.from_json(text.strip(_BLANKS))
             if isinstance(completion, dict) and (completion.get("choices") or _error_in(completion) is not None):
                 return completion
         return None
@@ -223,8 +262,10 @@ class ChunkStream:
             self._response.close()
 
     def _hang_up_if_whole(self, body: bytearray) -> None:
-        if self._answer_in_one_piece(body) is not None:
-            self._hang_up()
+        # One that is too long is told by whoever reads it.
+        with suppress(ChatError):
+            if self._answer_in_one_piece(body) is not None:
+                self._hang_up()
 
     def _hang_up(self) -> None:
         """End the wait of another thread for more: it reads the end of the body."""
@@ -239,16 +280,6 @@ def _after_grace(do: Callable[[], object]) -> threading.Timer:
     timer.daemon = True
     timer.start()
     return timer
-
-
-def _from_json(text: str) -> Any:
-    """What `text`, which has no blanks around it, stands for; `json.loads` with a third of its time less."""
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration:
-        end = -1
-    # It is told by the library what is wrong with it.
-    return value if end == len(text) else json.loads(text)
 
 
 def _nothing(_source: int) -> None:

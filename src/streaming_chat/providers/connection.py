@@ -18,9 +18,15 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+from queue import Empty, SimpleQueue
 from typing import Any, Final
+
+from streaming_chat import deadline
+from streaming_chat.core.errors import TooMuchSent
+from streaming_chat.core.limits import LONGEST_HEAD
 
 #: Seconds for which an idle connection is kept: longer than most thoughts, shorter than a network address translation
 #: remembers one that says nothing (350 s at the load balancers of AWS, five minutes in many routers).
@@ -36,9 +42,12 @@ _STALE_FAILURE: Final = 0.4
 
 
 def connect(host: str, port: int, timeout: float | None) -> socket.socket:
-    """A connection to the first address of `host` that answers, IPv6 or IPv4 (RFC 8305). OSError when there is none."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    waiting = _interleaved(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    """A connection to the first address of `host` that answers, IPv6 or IPv4 (RFC 8305). OSError when there is none.
+
+    `timeout` is in seconds, for the look-up of the name too.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    waiting = _interleaved(addresses(host, port, timeout))
     trying: list[socket.socket] = []
     failure: OSError = TimeoutError("timed out")
     try:
@@ -49,7 +58,7 @@ def connect(host: str, port: int, timeout: float | None) -> socket.socket:
                 except OSError as problem:
                     failure = problem
                     continue
-            left = None if deadline is None else deadline - time.monotonic()
+            left = None if end is None else end - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError("timed out")
             patience = min(_NEXT_ADDRESS, left or _NEXT_ADDRESS) if waiting else left
@@ -68,6 +77,34 @@ def connect(host: str, port: int, timeout: float | None) -> socket.socket:
     finally:
         for one in trying:
             one.close()
+
+
+def addresses(host: str, port: int, timeout: float | None) -> list[Any]:
+    """What the system's resolver gives, within `timeout` seconds: it has limits of its own, and none of them is ours."""
+
+    def look_up() -> None:
+        try:
+            found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as problem:  # noqa: BLE001 # raised by the other thread
+            found.put(problem)
+
+    if timeout is None or _is_address(host):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found: SimpleQueue[list[Any] | Exception] = SimpleQueue()
+    threading.Thread(target=look_up, name="look-up", daemon=True).start()
+    try:
+        answer = found.get(timeout=timeout)
+    except Empty:
+        raise TimeoutError("timed out") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _is_address(host: str) -> bool:
+    with suppress(ValueError):
+        return bool(ip_address(host.partition("%")[0]))
+    return False
 
 
 def _set_up(connection: socket.socket) -> None:
@@ -127,10 +164,38 @@ class Heard:
         self.bytes = 0
 
 
-class Stream:
+class Bounded:
+    """What every connection has to keep to: the end of the turn, and a head of bounded length.
+
+    A server may send informational responses (1xx) without end, and the HTTP library reads them all.
+    """
+
+    def __init__(self) -> None:
+        self._head_left: int | None = None
+
+    def head_begins(self) -> None:
+        """A request is sent."""
+        self._head_left = LONGEST_HEAD
+
+    def head_is_over(self) -> None:
+        """The response has begun: from here on, whoever reads its body decides how much is enough."""
+        self._head_left = None
+
+    def received(self, count: int) -> None:
+        """So many bytes have come. TooMuchSent when a response should have begun by now."""
+        if self._head_left is not None:
+            self._head_left -= count
+            if self._head_left < 0:
+                raise TooMuchSent(
+                    f"the server sent {LONGEST_HEAD >> 20} MiB of headers and no answer", "the server is at fault"
+                )
+
+
+class Stream(Bounded):
     """One connection, as the HTTP library wants it (httpcore's NetworkStream)."""
 
     def __init__(self, connection: socket.socket, errors: Any, heard: Heard) -> None:
+        super().__init__()
         self._socket = connection
         self._errors = errors
         self._heard = heard
@@ -142,22 +207,26 @@ class Stream:
         if self.before_waiting is not None:
             self.before_waiting(self._socket.fileno())
         try:
-            self._socket.settimeout(timeout)
+            self._socket.settimeout(deadline.capped(timeout))
             data = self._socket.recv(max_bytes)
-            self._heard.bytes += len(data)
-            return data
         except TimeoutError as problem:
+            deadline.check()
             # One with a number is the system's word that the connection is gone.
             raise (self._errors.ReadError if problem.errno else self._errors.ReadTimeout)(problem) from problem
         except OSError as problem:
             raise self._errors.ReadError(problem) from problem
+        self._heard.bytes += len(data)
+        self.received(len(data))
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send it all."""
+        self.head_begins()
         try:
-            self._socket.settimeout(timeout)
+            self._socket.settimeout(deadline.capped(timeout))
             self._socket.sendall(buffer)
         except TimeoutError as problem:
+            deadline.check()
             raise self._errors.WriteTimeout(problem) from problem
         except OSError as problem:
             raise self._errors.WriteError(problem) from problem
@@ -173,10 +242,11 @@ class Stream:
         if isinstance(self._socket, ssl.SSLSocket):
             return self
         try:
-            self._socket.settimeout(timeout)
+            self._socket.settimeout(deadline.capped(timeout))
             return Stream(ssl_context.wrap_socket(self._socket, server_hostname=server_hostname), self._errors, self._heard)
         except TimeoutError as problem:
             self.close()
+            deadline.check()
             raise self._errors.ConnectTimeout(problem) from problem
         except OSError as problem:
             self.close()
@@ -224,6 +294,96 @@ def is_open(connection: socket.socket, *, may_speak: bool = False) -> bool:
         return False
     finally:
         connection.setblocking(True)
+
+
+@contextmanager
+def _failures_of_connect(errors: Any) -> Iterator[None]:
+    """The HTTP library's exceptions for the system's."""
+    try:
+        yield
+    except TimeoutError as problem:
+        deadline.check()
+        raise errors.ConnectTimeout(problem) from problem
+    except OSError as problem:
+        raise errors.ConnectError(problem) from problem
+
+
+class ProxiedStream(Bounded):
+    """A connection of the HTTP library's own, which knows TLS inside TLS, with the bounds of ours."""
+
+    def __init__(self, inner: Any, errors: Any) -> None:
+        super().__init__()
+        self._inner = inner
+        self._errors = errors
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Wait for bytes, at most `timeout` seconds; b"" at the end."""
+        try:
+            data: bytes = self._inner.read(max_bytes, deadline.capped(timeout))
+        except self._errors.ReadTimeout:
+            deadline.check()
+            raise
+        self.received(len(data))
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send it all."""
+        self.head_begins()
+        try:
+            self._inner.write(buffer, deadline.capped(timeout))
+        except self._errors.WriteTimeout:
+            deadline.check()
+            raise
+
+    def close(self) -> None:
+        """Hang up."""
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> ProxiedStream:
+        """The same connection, encrypted once more."""
+        try:
+            inner = self._inner.start_tls(ssl_context, server_hostname, deadline.capped(timeout))
+        except self._errors.ConnectTimeout:
+            deadline.check()
+            raise
+        return ProxiedStream(inner, self._errors)
+
+    def get_extra_info(self, info: str) -> Any:
+        """What the HTTP library asks."""
+        return self._inner.get_extra_info(info)
+
+
+class ProxiedConnector:
+    """A network backend for connections through a proxy. `core` is the lower half of the HTTP library."""
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        self._inner = core.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> ProxiedStream:
+        """A connection to the proxy."""
+        with _failures_of_connect(self._core):
+            if deadline.left() is not None:
+                addresses(host, port, deadline.capped(timeout))  # The library's own look-up takes as long as it likes.
+        try:
+            inner = self._inner.connect_tcp(host, port, deadline.capped(timeout), local_address, socket_options)
+        except self._core.ConnectTimeout:
+            deadline.check()
+            raise
+        return ProxiedStream(inner, self._core)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait between two attempts of the HTTP library, of which it makes none here."""
+        time.sleep(seconds)
 
 
 class Connector:
@@ -318,8 +478,13 @@ class Connector:
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> Stream:
         """A connection: that which is ready or on its way, else a new one."""
-        with self._lock:
-            try:
+        # As one that is on its way may take as long.
+        timeout = deadline.capped(timeout)
+        if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
+            deadline.check()
+            raise self.errors.ConnectTimeout
+        try:
+            with _failures_of_connect(self.errors):
                 ready, failure = self._ready, self._failure
                 self._ready = self._failure = None
                 if ready is not None:
@@ -328,11 +493,9 @@ class Connector:
                     ready.close()
                 elif failure is not None and time.monotonic() - failure[0] < _STALE_FAILURE:
                     raise failure[1]
-                return Stream(connect(host, port, timeout), self.errors, self.heard)
-            except TimeoutError as problem:
-                raise self.errors.ConnectTimeout(problem) from problem
-            except OSError as problem:
-                raise self.errors.ConnectError(problem) from problem
+                return Stream(connect(host, port, deadline.capped(timeout)), self.errors, self.heard)
+        finally:
+            self._lock.release()
 
     def sleep(self, seconds: float) -> None:
         """Wait between two attempts of the HTTP library, of which it makes none here."""

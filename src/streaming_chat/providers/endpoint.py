@@ -6,9 +6,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
-from streaming_chat.core.secret import is_secret, without_secret
+from streaming_chat.core.json_text import from_json
+from streaming_chat.core.secret import holds_secret, is_secret, values_without_secret, without_secret
 
 #: Domains for local use alone: RFC 6761 (localhost), RFC 6762 (local), RFC 8375 (home.arpa), ICANN 2024 (internal).
 _NEAR = (".localhost", ".local", ".home.arpa", ".internal")
@@ -102,3 +104,11 @@ class Endpoint:
     def without_secret(self, text: str) -> str:
         """`text`, JSON or not, with the key masked."""
         return without_secret(text, self.api_key)
+
+    def from_json(self, data: str) -> Any:
+        """What `data` stands for, with the key masked in its texts. ValueError, RecursionError when it is not JSON.
+
+        Only there: a key that looks like a piece of JSON would change what an answer says.
+        """
+        value = from_json(data)
+        return values_without_secret(value, self.api_key) if holds_secret(data, self.api_key) else value

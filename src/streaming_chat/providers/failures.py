@@ -30,15 +30,15 @@ from streaming_chat.core.errors import (
     RequestRejected,
     ServerError,
     TimedOut,
+    TooMuchSent,
     UsageError,
 )
+from streaming_chat.core.json_text import from_json
+from streaming_chat.core.one_line import one_line
 from streaming_chat.core.retry import LONGEST_WAIT, retry_after
 from streaming_chat.core.secret import masked
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.greeting import greeting_of
-
-#: Longest piece of a server's own words that is shown, characters.
-_LONGEST_MESSAGE = 500
 
 #: Status code → the error that it means. A 4xx that is not here is a rejected request, everything else the server's fault.
 _ERROR_OF_STATUS: Mapping[int, type[ChatError]] = {
@@ -69,8 +69,10 @@ _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "insufficien
 def translate(failure: Exception, endpoint: Endpoint, *, began: bool = False) -> ChatError:
     """The error that `failure` means. `began` says whether a part of the answer had arrived."""
     names = {kind.__name__ for kind in type(failure).__mro__}
-    if isinstance(failure, ChatError):
-        return failure
+    # The SDK wraps what is raised below it.
+    for cause in _chain(failure):
+        if isinstance(cause, ChatError):
+            return cause
     if "APIStatusError" in names:
         return _of_status(failure, endpoint)
     if names & {"APITimeoutError", "TimeoutException"}:
@@ -131,6 +133,14 @@ def of_error_chunk(error: object, endpoint: Endpoint, request_id: str | None) ->
     )
 
 
+def too_much(endpoint: Endpoint, what: str, *, began: bool) -> ServerError:
+    """The error for `what`, which is more than is read. `began` says whether a part of the answer had arrived."""
+    message = f"{endpoint.host} sent {what}"
+    if began:
+        return ConnectionCut(f"{message}: the answer ends here", "ask again; what came before it is kept")
+    return TooMuchSent(message, "check the address (--base-url); the server is at fault")
+
+
 def not_a_stream(content_type: str, start: str, endpoint: Endpoint, request_id: str | None) -> NotAStream:
     """The error for a body that is no event stream. `start` is how it begins."""
     # Before anything is cut: half a key would not be found.
@@ -139,9 +149,9 @@ def not_a_stream(content_type: str, start: str, endpoint: Endpoint, request_id: 
         what = "an empty answer"
     elif "html" in content_type or start.lstrip()[:1] == "<":
         title = re.search(r"<title[^>]*>(.*?)</title>", start, re.IGNORECASE | re.DOTALL)
-        what = "a web page" + (f" ({_one_line(title[1])})" if title and title[1].strip() else "")
+        what = "a web page" + (f" ({one_line(title[1])})" if title and title[1].strip() else "")
     else:
-        what = f"something else ({content_type or 'no content type'}: {_one_line(start)[:80]})"
+        what = f"something else ({one_line(content_type) or 'no content type'}: {one_line(start)[:80]})"
     hint = "check the address (--base-url): it should end in /v1"
     return NotAStream(
         f"{endpoint.host} sent {endpoint.without_secret(what)} instead of an event stream", hint, request_id=request_id
@@ -151,8 +161,9 @@ def not_a_stream(content_type: str, start: str, endpoint: Endpoint, request_id: 
 def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
     status: int = failure.status_code
     headers: Mapping[str, str] = failure.response.headers
-    message = _server_message(failure.body, endpoint)
-    code = _code(failure.body, endpoint)
+    body = _body(failure)
+    message = _server_message(body, endpoint)
+    code = _code(body, endpoint)
     kind = QuotaError if status == 429 and code in _QUOTA_CODES else _kind(status)
     wait = retry_after(headers, time.time())
     error = kind(
@@ -161,17 +172,28 @@ def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
         status_code=status,
         request_id=request_id_of(headers, endpoint),
         code=code,
-        param=_param(failure.body, endpoint),
+        param=_param(body, endpoint),
     )
     if isinstance(error, (RateLimitError, ServerError)):
         error.retry_after = wait
     return error
 
 
+def _body(failure: Any) -> object:
+    """What the error's body says, also where the SDK gives up, as on a number that is too long."""
+    if not isinstance(failure.body, str):
+        return failure.body
+    try:
+        body = from_json(failure.body.strip())
+    except (ValueError, RecursionError):
+        return failure.body
+    return body.get("error", body) if isinstance(body, Mapping) else body
+
+
 def request_id_of(headers: Mapping[str, str], endpoint: Endpoint) -> str | None:
-    """The server's name for the request, under the header names of OpenAI, Anthropic and Azure, less the key."""
+    """The server's name for the request, as OpenAI, Anthropic and Azure call the header: on one line, less the key."""
     names = ("x-request-id", "request-id", "apim-request-id")
-    return next((endpoint.without_secret(headers[name]) for name in names if headers.get(name)), None)
+    return next((one_line(endpoint.without_secret(headers[name])) for name in names if headers.get(name)), None)
 
 
 def _kind(status: int) -> type[ChatError]:
@@ -182,7 +204,8 @@ def _kind(status: int) -> type[ChatError]:
 
 def _reason(failure: Any, endpoint: Endpoint) -> str:
     """The status in words, for an answer without a body that says more."""
-    return endpoint.without_secret(f"({failure.response.reason_phrase})") if failure.response.reason_phrase else ""
+    reason = one_line(endpoint.without_secret(failure.response.reason_phrase))
+    return f"({reason})" if reason else ""
 
 
 def _hint(
@@ -195,7 +218,7 @@ def _hint(
     headers: Mapping[str, str],
 ) -> str:
     if kind is NotAStream:
-        place = _one_line(endpoint.without_secret(headers.get("location", ""))) or "another place"
+        place = one_line(endpoint.without_secret(headers.get("location", ""))) or "another place"
         return f"it wants to send you to {place}; redirects are not followed: set --base-url"
     if kind is QuotaError:
         return "look at your plan and billing; waiting does not help"
@@ -208,7 +231,7 @@ def _hint(
         return f"check {endpoint.key_variable}{ending}, and that it belongs to {endpoint.host}"
     if kind is RateLimitError:
         if wait is not None and wait > LONGEST_WAIT:
-            return f"the server asks for {wait:.0f} s of patience: too long to wait here"
+            return f"the server asks for {wait:.6g} s of patience: too long to wait here"
         return "wait a moment, or send fewer requests"
     if kind is TimedOut:
         return "try again"
@@ -261,6 +284,8 @@ def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> C
             return _no_way(f"no connection to {endpoint.host}: {cause.strerror}", "check the address and the network")
     if any(type(cause).__name__ == "ProxyError" for cause in _chain(failure)):
         return _no_way("the proxy refused the connection", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
+    if any(type(cause).__name__ == "RemoteProtocolError" and "too long" in str(cause) for cause in _chain(failure)):
+        return TooMuchSent(f"the headers that {endpoint.host} sent are too long", "the server is at fault")
     if any(_is_not_http(cause) for cause in _chain(failure)):
         return NotAStream(f"{endpoint.host} does not speak HTTP", "check the address and the port (--base-url)")
     # It hangs up on a request, or resets a connection on which there is one that it did not read.
@@ -271,7 +296,7 @@ def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> C
         greeting = greeting_of(endpoint.base_url)
         if greeting:
             return NotAStream(
-                f"{endpoint.host} does not speak HTTP: it greets with {_one_line(endpoint.without_secret(greeting))!r}",
+                f"{endpoint.host} does not speak HTTP: it greets with {one_line(endpoint.without_secret(greeting))!r}",
                 "check the address and the port (--base-url)",
             )
     return _cut(endpoint, began, "the connection broke")
@@ -321,7 +346,7 @@ def _code(body: object, endpoint: Endpoint) -> str | None:
     if not isinstance(body, Mapping):
         return None
     code = body.get("code") or body.get("type")
-    return endpoint.without_secret(str(code)) if isinstance(code, (str, int)) else None
+    return one_line(endpoint.without_secret(str(code))) if isinstance(code, (str, int)) else None
 
 
 def _param(body: object, endpoint: Endpoint) -> str | None:
@@ -352,17 +377,12 @@ def _words(body: object, endpoint: Endpoint) -> str:
         for field in ("message", "detail", "error", "msg"):
             if body.get(field):
                 return _words(body[field], endpoint)
-        return _one_line(endpoint.without_secret(json.dumps(body, ensure_ascii=False))) if body else ""
+        return one_line(endpoint.without_secret(json.dumps(body, ensure_ascii=False))) if body else ""
     if isinstance(body, list):
-        return _one_line("; ".join(_words(one, endpoint) for one in body[:3]))
+        return one_line("; ".join(_words(one, endpoint) for one in body[:3]))
     # Before anything is cut: half a key would not be found.
     text = endpoint.without_secret(body) if isinstance(body, str) else ""
     if text.lstrip()[:1] == "<":
         title = re.search(r"<title[^>]*>(.*?)</title>", text[:10_000], re.IGNORECASE | re.DOTALL)
-        return _one_line(title[1]) if title else ""
-    return _one_line(text)
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text[: 4 * _LONGEST_MESSAGE].split())
-    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
+        return one_line(title[1]) if title else ""
+    return one_line(text)

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
+from streaming_chat import deadline
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import (
     ChatError,
@@ -215,7 +216,8 @@ class ServerProcess:
         TimedOut when that takes longer than `timeout` seconds (it goes on loading), UsageError when the file is at
         fault, ServerError when the process failed.
         """
-        if not self._answered.wait(timeout):
+        if not self._answered.wait(deadline.capped(timeout)):
+            deadline.check()
             raise TimedOut(
                 f"the embedded model is not loaded after {timeout:g} s",
                 "it goes on loading: ask again, or allow more with --timeout SECONDS",

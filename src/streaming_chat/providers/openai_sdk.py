@@ -10,7 +10,6 @@ of all endpoints, a quarter of the time until the first request, and builds the 
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -21,10 +20,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ServerError
+from streaming_chat.core.json_text import from_json, has_too_many_values
+from streaming_chat.core.limits import LONGEST_EVENT, TOO_LONG, TOO_MANY_VALUES
+from streaming_chat.core.one_line import one_line
+from streaming_chat.providers.body import ACCEPTED, response_hook
 from streaming_chat.providers.chunk_stream import ChunkStream
-from streaming_chat.providers.connection import KEPT_FOR, Connector, KeptConnections
+from streaming_chat.providers.connection import KEPT_FOR, Connector, KeptConnections, ProxiedConnector
 from streaming_chat.providers.endpoint import Endpoint
-from streaming_chat.providers.failures import translate, translate_construction
+from streaming_chat.providers.failures import too_much, translate, translate_construction
 from streaming_chat.providers.sdk_import import import_sdk
 
 if TYPE_CHECKING:
@@ -119,17 +122,32 @@ class OpenAISDK:
             response: Any = client.get(
                 "/models", cast_to=object, options={"headers": _UNREAD}, stream=True, stream_cls=import_sdk().Stream
             )
-            body = response.read()
+            body = self._read(response)
         except Exception as failure:  # noqa: BLE001 # every failure is translated
             raise translate(failure, self.endpoint) from None
         try:
-            entries = json.loads(body)["data"]
-            return sorted(self.endpoint.without_secret(str(entry["id"])) for entry in entries)
+            entries = from_json(body)["data"]
+            return sorted(one_line(self.endpoint.without_secret(str(entry["id"]))) for entry in entries)
         except (ValueError, LookupError, TypeError, RecursionError):
             raise ServerError(
                 f"{self.endpoint.host} sent no list of models",
                 "the endpoint may not have one; name a model with --model",
             ) from None
+
+    def _read(self, response: Any) -> str:
+        """The text of a body that comes in one piece; TooMuchSent when it is too long."""
+        body = bytearray()
+        try:
+            for piece in response.iter_bytes():
+                body += piece
+                if len(body) > LONGEST_EVENT:
+                    raise too_much(self.endpoint, f"a list {TOO_LONG}", began=False)
+        finally:
+            response.close()
+        text = body.decode("utf-8-sig", errors="replace")
+        if has_too_many_values(text):
+            raise too_much(self.endpoint, f"a list {TOO_MANY_VALUES}", began=False)
+        return text
 
     def _client(self) -> openai.OpenAI:
         with self._lock:
@@ -148,22 +166,26 @@ class OpenAISDK:
         sdk = import_sdk()
         http = sys.modules[sdk.DefaultHttpxClient.__base__.__module__.partition(".")[0]]
         timeout = http.Timeout(self.endpoint.timeout, connect=self._connect_timeout)
+        core = import_module(http.__name__.replace("httpx", "httpcore"))
         if proxy is None:
-            core = import_module(http.__name__.replace("httpx", "httpcore"))
             self._kept = KeptConnections(http, core, self._connector)
             way = {"transport": self._kept, "trust_env": False}
         else:
             limits = http.Limits(keepalive_expiry=KEPT_FOR)
             way = {"verify": self._connector.context(), "limits": limits}
+        hooks = {"response": [response_hook(http)]}
+        http_client = sdk.DefaultHttpxClient(follow_redirects=False, timeout=timeout, event_hooks=hooks, **way)
+        if proxy is not None:
+            _bound_proxies(http_client, core)
         # SDK 3 takes headers from OPENAI_CUSTOM_HEADERS. Another key among them would go to this endpoint, unmasked.
-        headers = {"Authorization": f"Bearer {self.endpoint.api_key or NO_KEY}"}
+        headers = {"Authorization": f"Bearer {self.endpoint.api_key or NO_KEY}", "Accept-Encoding": ACCEPTED}
         client: openai.OpenAI = sdk.OpenAI(
             api_key=self.endpoint.api_key or NO_KEY,
             default_headers=headers,
             base_url=self.endpoint.base_url,
             timeout=timeout,
             max_retries=0,
-            http_client=sdk.DefaultHttpxClient(follow_redirects=False, timeout=timeout, **way),
+            http_client=http_client,
         )
         if not (self.endpoint.is_openai and self._is_users_address):
             # From OPENAI_ORG_ID and OPENAI_PROJECT_ID. They name the user's account at OpenAI, and concern nobody else.
@@ -173,6 +195,14 @@ class OpenAISDK:
             client._custom_headers = headers  # noqa: SLF001
         _rehearse(sdk, client)
         return client
+
+
+def _bound_proxies(client: Any, core: Any) -> None:
+    """Let the connections to proxies, which the library takes from the environment, keep to the bounds of the others."""
+    backend = ProxiedConnector(core)
+    for transport in client._mounts.values():  # noqa: SLF001 # neither the client nor the transport has a parameter for it
+        if transport is not None:
+            transport._pool._network_backend = backend  # noqa: SLF001
 
 
 def _post(client: openai.OpenAI, body: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
+from streaming_chat.core.one_line import one_line
 from streaming_chat.core.reply import Turn
 from streaming_chat.core.sanitize import Sanitizer
 from streaming_chat.renderers.stall import StallHint
@@ -86,7 +87,7 @@ class TerminalRenderer:
             if self._reasoning:
                 self._show(ReasoningDelta, event.text)
         elif isinstance(event, ToolCallDelta):
-            call = f"\n[the model calls {event.name}] " if event.name else ""
+            call = f"\n[the model calls {one_line(event.name)}] " if event.name else ""
             self._show(ToolCallDelta, call.lstrip("\n") if self._at_line_start else call)
             self._show(ToolCallDelta, event.arguments)
 

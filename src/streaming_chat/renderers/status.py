@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from streaming_chat.core.adaptation import ADAPTATIONS
 from streaming_chat.core.errors import ExitStatus, OutputClosed
 from streaming_chat.core.events import Adapted, Event, NotStreamed, Outcome, ReasoningUnmarked, Retrying, Skipped
+from streaming_chat.core.one_line import one_line
 from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.core.reply import OUTCOME_OF_FINISH_REASON, Turn
 from streaming_chat.core.timing import Timing
@@ -42,6 +43,7 @@ class StatusRenderer:
         self._calls_are_shown = calls_are_shown
         self._remarks: list[str] = []
         self._skipped: list[str] = []
+        self._skipped_count = 0
 
     def handle(self, event: Event) -> None:
         """Announce a further attempt before it is waited for; keep for the end what would stand in the text's way."""
@@ -52,7 +54,9 @@ class StatusRenderer:
         elif isinstance(event, ReasoningUnmarked):
             self._remarks.append("what stands before </think> was the model's reasoning")
         elif isinstance(event, Skipped):
-            self._skipped.append(event.data[:_LONGEST_SKIPPED])
+            self._skipped_count += 1
+            if len(self._skipped) < _MOST_SKIPPED:
+                self._skipped.append(one_line(event.data, _LONGEST_SKIPPED))
         elif isinstance(event, Retrying):
             self._notices.notice(
                 f"{event.reason}; attempt {event.attempt} of {event.attempts} in {event.delay:.1f} s (Ctrl-C stops)"
@@ -63,15 +67,16 @@ class StatusRenderer:
         if isinstance(turn.error, OutputClosed):
             return
         if self._skipped:
-            count = len(self._skipped)
+            count = self._skipped_count
             what = "an event that is no chunk was" if count == 1 else f"{count} events that are no chunks were"
-            examples = " · ".join(dict.fromkeys(self._skipped[:_MOST_SKIPPED]))
+            examples = " · ".join(dict.fromkeys(self._skipped))
             self._remarks.append(f"{what} skipped: {examples}")
         for remark in self._remarks:
             self._notices.notice(remark)
         if not self._calls_are_shown:
             for call in turn.tool_calls:
-                self._notices.line(f"[the model calls {call.name}] {call.arguments}", style="dim")
+                arguments = " ".join(call.arguments.splitlines())
+                self._notices.line(f"[the model calls {one_line(call.name)}] {arguments}", style="dim")
         self._tell_outcome(turn)
         if self._latency and turn.timing.headers is not None:
             cost = self._prices.shown_cost(turn.request.model, turn.model, turn.usage)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from streaming_chat.core.conversation import Message
+from streaming_chat.core.one_line import one_line
 from streaming_chat.history import StoredTurn, TurnSummary
 from streaming_chat.renderers.status import latency_line
 
@@ -15,7 +16,7 @@ SPEAKERS = {"system": "System", "user": "You", "assistant": "Assistant"}
 
 def heading(turn: StoredTurn) -> str:
     """Which turn it is, when it was, and who answered."""
-    return f"turn {turn.number} · {local_time(turn)} · {turn.model} · {turn.endpoint}"
+    return f"turn {turn.number} · {local_time(turn)} · {one_line(turn.model)} · {turn.endpoint}"
 
 
 def local_time(turn: TurnSummary) -> str:
@@ -26,10 +27,10 @@ def local_time(turn: TurnSummary) -> str:
 def facts(turn: StoredTurn) -> list[str]:
     """What was set, and what the server told of its answer."""
     told = [f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in turn.settings.items()]
-    if turn.served_model not in (None, turn.model):
-        told.append(f"served by {turn.served_model}")
+    if turn.served_model is not None and turn.served_model != turn.model:
+        told.append(f"served by {one_line(turn.served_model)}")
     if turn.request_id is not None:
-        told.append(f"request id {turn.request_id}")
+        told.append(f"request id {one_line(turn.request_id)}")
     if turn.usage is not None:
         counts = asdict(turn.usage).items()
         told += [f"{count} {name.replace('_', ' ')}" for name, count in counts if count is not None]
@@ -43,10 +44,10 @@ def end(turn: StoredTurn, cost: str | None = None) -> Iterator[str]:
     if turn.outcome is None:
         yield "outcome: unfinished (it is still running, or its process was killed)"
     else:
-        reason = f" (finish_reason: {turn.finish_reason})" if turn.finish_reason is not None else ""
+        reason = f" (finish_reason: {one_line(turn.finish_reason)})" if turn.finish_reason is not None else ""
         yield f"outcome: {turn.status}{reason}"
     if turn.error is not None:
-        yield f"error: {turn.error.message}"
+        yield f"error: {' '.join(turn.error.message.split())}"
         yield f"hint: {turn.error.hint}"
 
 

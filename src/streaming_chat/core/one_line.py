@@ -1,0 +1,18 @@
+"""A short field that somebody else wrote → one line of bounded length.
+
+The one place for it: messages, error codes, finish reasons, request ids, names of models and tools. Each of them is shown in
+a line of its own, or inside one, and must not begin another.
+"""
+
+from __future__ import annotations
+
+from streaming_chat.core.limits import LONGEST_FIELD
+
+
+def one_line(text: str, longest: int = LONGEST_FIELD) -> str:
+    """`text` with every run of white space and line ends as one space, cut to `longest` characters, the last of them "…"."""
+    looked_at = text[: 4 * longest]
+    line = " ".join(looked_at.split())
+    if len(line) <= longest and len(looked_at) == len(text):
+        return line
+    return line[: longest - 1] + "…"
