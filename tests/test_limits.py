@@ -230,7 +230,7 @@ LARGEST = {
         *[sse(chunk("x" * KIB))] * (MOST_WIDE_CHARACTERS // KIB - 1),
     ],
     "one delta": [sse(chunk("x" * (8 * MIB - KIB)))],
-    "one wide delta": [sse(json.dumps(chunk("\N{GRINNING FACE}" + "x" * (4 * MIB - 1))))],
+    "one wide delta": [sse(json.dumps(chunk("\N{GRINNING FACE}" + "x" * (MOST_WIDE_CHARACTERS - 1))))],
     "reasoning": [sse(chunk(delta={"reasoning": "x" * KIB}))] * (MOST_CHARACTERS // KIB - 1) + [sse(chunk("x" * KIB))],
 }
 

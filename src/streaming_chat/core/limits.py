@@ -20,7 +20,7 @@ TOO_LONG: Final = f"of more than {LONGEST_EVENT >> 20} MiB"
 TOO_MANY_VALUES: Final = f"of more than {MOST_VALUES:,} values"
 #: What an answer may have in characters, with reasoning, refusal and tool calls; a quarter where not all are ASCII, as
 #: one emoji makes a text of four bytes a character of all of them; …
-MOST_CHARACTERS: Final = 16 << 20
+MOST_CHARACTERS: Final = 16_000_000
 MOST_WIDE_CHARACTERS: Final = MOST_CHARACTERS // 4
 #: … in pieces, for each of which the time of its arrival is kept, …
 MOST_PIECES: Final = 1 << 19
