@@ -139,3 +139,26 @@ def test_a_placeholder_takes_nothing_out_of_a_text(world: World, server: Server,
     assert sorted(log.count(text) for log in logs) == [2, 2]
     assert [json.loads(line)["prompt"] for line in world.run("history", "--json").stdout.splitlines()] == [text, text]
     assert key not in json.loads(world.run("config", "--json", env={"OPENAI_API_KEY": key}).stdout)["api_key"]["value"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        'index":0,"delta":{},"finish_reason',
+        '"finish_reason":"length"',
+        "finish_reason",
+        "completion_tokens",
+        "chat.completion.chunk",
+        "1700000000",
+        "170000000",
+    ],
+)
+def test_a_key_that_looks_like_a_piece_of_json_changes_nothing_else(world: World, server: Server, key: str) -> None:
+    """A `.env` can bring a key, and the user's own server must not seem to say something else because of it."""
+    usage = {"prompt_tokens": 3, "completion_tokens": 170000000}
+    server.play(answer(["cut", " off"], finish_reason="length", usage=usage))
+    done = world.run("hi", "--json", "--base-url", server.base_url, env={"OPENAI_API_KEY": key})
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 7, done.stderr
+    assert (last["outcome"], last["text"]) == ("length", "cut off")
+    assert last["usage"]["completion_tokens"] == 170000000

@@ -145,6 +145,8 @@ class _Draft:
         number = connection.execute(INSERT_TURN, self._row).lastrowid if self.number is None else self.number
         if turn is not None:
             arrivals = b"".join(piece["arrivals"] for piece in self._pieces)
+            # The turn has all texts. A long answer takes as much memory as it must, not twice as much.
+            self._pieces = [{"arrivals": arrivals}]
             ended = _without(self._secret, turn_ended(turn))
             connection.execute(UPDATE_TURN, bindable({"id": number, "arrivals": arrivals, **ended}))
             connection.execute(DELETE_PIECES, (number,))
