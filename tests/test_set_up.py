@@ -34,7 +34,7 @@ case "$*" in
 esac
 case "$*" in
   "-m venv "*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
-  "-m streaming_chat"*) echo "the chat: $*" ;;
+  "projects/02-streaming-chat/streaming_chat.py"*) echo "the chat: $*" ;;
   "-m pytest"*) echo "the tests: $*" ;;
 esac
 """
@@ -93,12 +93,12 @@ def test_each_step_is_a_line_and_the_second_start_does_nothing(make: Callable[..
     first = make("chat", "ARGS=hi")
     assert first.wait_for_exit() == 0
     assert steps_of(first) == [f"checking {clone / 'python'}", *STEPS]
-    assert first.text.splitlines()[-1] == "the chat: -m streaming_chat hi"
+    assert first.text.splitlines()[-1] == "the chat: projects/02-streaming-chat/streaming_chat.py hi"
     calls(clone)
     second = make("chat", "ARGS=hi")
     assert second.wait_for_exit() == 0
-    assert second.text == "the chat: -m streaming_chat hi"
-    assert calls(clone) == ["-m streaming_chat hi"]
+    assert second.text == "the chat: projects/02-streaming-chat/streaming_chat.py hi"
+    assert calls(clone) == ["projects/02-streaming-chat/streaming_chat.py hi"]
 
 
 def test_a_step_that_takes_long_tells_that_it_goes_on(make: Callable[..., Screen], clone: Path) -> None:
@@ -130,7 +130,7 @@ def test_ctrl_c_ends_it_with_one_line_and_the_next_start_begins_again(
     assert steps_of(again)[1:] == list(STEPS)
     asked = calls(clone)
     assert "-m venv .venv" in asked
-    assert asked[-1] == "-m streaming_chat"
+    assert asked[-1] == "projects/02-streaming-chat/streaming_chat.py"
     assert not (clone / ".venv" / ".unfinished").exists()
 
 
@@ -154,7 +154,7 @@ def test_ctrl_c_while_the_packages_for_the_tests_are_installed(make: Callable[..
     calls(clone)
     # The packages of the program were whole by then.
     assert make("chat").wait_for_exit() == 0
-    assert calls(clone) == ["-m streaming_chat"]
+    assert calls(clone) == ["projects/02-streaming-chat/streaming_chat.py"]
     again = make("test", "ARGS=tests/test_cli.py -k some")
     assert again.wait_for_exit() == 0
     assert steps_of(again)[1:] == [*STEPS, FOR_TESTS]

@@ -696,26 +696,47 @@ def test_a_file_that_is_obeyed_lies_beside_the_one_that_names_it(tmp_path: Path)
     "line",
     [
         "OPENAI_BASE_URL=http://127.0.0.1:9/" + "\u2800" * 1500 + "the⠀endpoint⠀is⠀yours",
-        "OPENAI_BASE_URL=https://\u0430pi.openai.com/v1",
-        "OPENAI_BASE_URL=https://@elsewhere.test/v1",
         "OPENAI_BASE_URL=https://elsewhere.test/" + "x" * 4000,
         "STREAMING_CHAT_MODEL=" + "m" * 20_000,
         "STREAMING_CHAT_MODEL='a\nbase_url  https://api.openai.com/v1'",
+        "STREAMING_CHAT_MODEL='a\x1b[31m'",
         "STREAMING_CHAT_MAX_TOKENS=" + "9" * 4200,
-        "STREAMING_CHAT_MAX_TOKENS=" + "9" * 5200,
-        "OPENAI_API_KEY=" + "k" * 60_000,
-        "OPENAI_API_KEY='import numpy as np'",
+        "STREAMING_CHAT_SYSTEM=" + "x" * 5000,
     ],
 )
-def test_what_would_hide_a_notice_or_forge_one_is_refused(
+def test_what_would_hide_a_notice_or_forge_one_is_ignored_and_named(
     world: World, server: Server, there: Callable[..., None], line: str
 ) -> None:
     there(f"{line}\n")
-    done = world.run("hi", env={"OPENAI_BASE_URL": server.base_url} if "BASE_URL" not in line else {})
-    assert done.returncode in (2, 3)
+    done = world.run("-q", "hi", env={"OPENAI_BASE_URL": server.base_url} if "BASE_URL" not in line else {})
+    if "BASE_URL" not in line:
+        assert done.returncode == 0
+        assert (server.chats[0].json["model"], "max_tokens" in server.chats[0].json) == ("gpt-4o-mini", False)
+        assert f"ignored in a .env that is not trusted: {line.partition('=')[0]} (" in done.stderr.decode()
     assert len(done.stderr.decode()) < 1500
+    done = world.run("config")
+    assert len(done.stdout.decode()) < 10_000
+    assert f"ignored: {line.partition('=')[0]}\n" in done.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("OPENAI_BASE_URL=https://\u0430pi.openai.com/v1", 2),
+        ("OPENAI_BASE_URL=https://@elsewhere.test/v1", 2),
+        ("OPENAI_BASE_URL=https://api.openai.com@elsewhere.test/v1", 2),
+        ("OPENAI_API_KEY=" + "k" * 60_000, 3),
+        ("OPENAI_API_KEY='import numpy as np'", 3),
+    ],
+)
+def test_an_address_that_looks_like_another_and_a_key_that_is_none_are_errors(
+    world: World, there: Callable[..., None], line: str, status: int
+) -> None:
+    there(f"{line}\n")
+    done = world.run("hi")
+    assert done.returncode == status
     assert done.stderr.count(b"\n") == 2
-    assert not server.chats
+    assert len(done.stderr) < 1500
 
 
 def test_config_shows_every_value_on_one_line(world: World, there: Callable[..., None]) -> None:
@@ -726,9 +747,7 @@ def test_config_shows_every_value_on_one_line(world: World, there: Callable[...,
     assert done.stdout.count(b"\n") == 3
     done = world.run("config")
     assert b"\x1b" not in done.stdout
-    assert [line for line in done.stdout.decode().splitlines() if line.startswith("api_key ")] == [
-        f"api_key{' ' * (len('context_tokens') - 7)}  {'':<40}  not set"
-    ] or done.stdout.decode().count("\napi_key ") == 1
+    assert done.stdout.decode().count("\napi_key ") == 1
 
 
 def test_a_key_in_the_wrong_place_is_not_in_the_message(world: World) -> None:

@@ -16,6 +16,7 @@ from streaming_chat.adaptations import Adaptations
 from streaming_chat.argument_parser import ArgumentParser
 from streaming_chat.config_command import config_json, config_lines, shown
 from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, OutputClosed, UsageError
+from streaming_chat.core.one_line import one_line
 from streaming_chat.core.sanitize import sanitize, sanitize_json
 from streaming_chat.folders import NO_HOME, config_folder, state_folder, unsafe_place
 from streaming_chat.notices import Notices
@@ -253,7 +254,7 @@ class _Program:
             self._print(json.dumps(names), sanitize_json)
         else:
             for name in names:
-                self._print(name, sanitize)
+                self._print(one_line(name), sanitize)
         return ExitStatus.COMPLETE
 
     def _print(self, text: str, clean: Callable[[str], str]) -> None:

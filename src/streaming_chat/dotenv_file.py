@@ -92,7 +92,10 @@ def _opened(path: Path) -> int | None:
     """
     target = path
     if os.path.islink(path):
-        target = Path(os.path.realpath(path))
+        try:
+            target = Path(os.path.realpath(path))
+        except OSError as problem:  # It is no link any more: somebody swaps it.
+            raise NotRead(problem.strerror or "it cannot be opened") from None
         if not os.path.exists(path) and not os.path.lexists(target):
             return None
         if target.name != NAME and not target.name.startswith(f"{NAME}."):

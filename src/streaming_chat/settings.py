@@ -27,7 +27,6 @@ from streaming_chat.values import (
     file_path,
     fraction,
     http_url,
-    model_name,
     number_between,
     on_or_off,
     one_of,
@@ -44,6 +43,8 @@ from streaming_chat.values import (
 BUILT_IN = "built-in"
 #: Characters. Tokens with claims inside (JWT) have some thousand.
 _LONGEST_KEY = 8192
+#: Characters of a value in a `.env` that is not trusted.
+_LONGEST_UNTRUSTED = 500
 CONFIG_FILE_NAME = "config.toml"
 
 
@@ -87,7 +88,7 @@ class Settings:
 
     model: str = _option(
         "gpt-4o-mini",
-        model_name,
+        words,
         "model to ask",
         "-m",
         "--model",
@@ -495,11 +496,11 @@ def _judged(
         value = file.values.get(option.environment or "", "")
         if not option.environment or not value.strip():
             continue
-        if name == "base_url":
-            # One that is in force anyway decides nothing, and stays the user's.
-            if value.strip().rstrip("/") != own_base_url.rstrip("/"):
-                counting[option.environment] = value
-        elif option.in_untrusted_dotenv:
+        # A page of blanks, or a line break, could hide or forge what is told about the file.
+        is_plain = len(value) <= _LONGEST_UNTRUSTED and value.strip().isprintable()
+        if name == "base_url" and value.strip().rstrip("/") == own_base_url.rstrip("/"):
+            continue  # One that is in force anyway decides nothing, and stays the user's.
+        if is_plain and (name == "base_url" or option.in_untrusted_dotenv):
             counting[option.environment] = value
         else:
             ignored.append(option.environment)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-_LONGEST_NAME = 500
 #: Characters. Whatever cannot be seen at once can hide where it leads.
 _LONGEST_URL = 2000
-_GREATEST = 10**12
+#: Digits. None of the settings has a use for more, and a message would show them all.
+_MOST_DIGITS = 50
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
@@ -26,14 +26,6 @@ def words(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not hold NUL characters")
     return _not_blank(text)
-
-
-def model_name(text: str) -> str:
-    """A name on one line. Servers have ids of some dozen characters; a path of a file is longer."""
-    name = words(text)
-    if len(name) > _LONGEST_NAME or not name.isprintable():
-        raise ValueError(f"must be one line of at most {_LONGEST_NAME} printable characters")
-    return name
 
 
 def unparsed(text: str) -> str:
@@ -133,7 +125,7 @@ def http_url(text: str) -> str:
     """An http or https address without a slash at its end."""
     url = text.strip()
     # What is no address at all may be the key, put into the wrong variable.
-    given = f", not {url[:200]!r}" if "://" in url else ""
+    given = f", not {url[:200]!r}" if set(url) & set("/:.") else ""
     problem = ValueError(f"must be an address such as https://api.openai.com/v1{given}")
     try:
         parts = urlsplit(url)
@@ -219,11 +211,12 @@ def _number(text: str, what: str) -> float:
 
 
 def _whole(text: str, low: int) -> int:
+    if len(text.strip()) > _MOST_DIGITS:
+        raise ValueError(f"must be a whole number of at most {_MOST_DIGITS} digits")
     try:
         number = int(text)
     except ValueError:
-        raise ValueError(f"must be a whole number from {low} on, not {text.strip()[:40]!r}") from None
-    if not low <= number <= _GREATEST:
-        limit = f"from {low} on" if number < low else f"of at most {_GREATEST}"
-        raise ValueError(f"must be a whole number {limit}, not {text.strip()[:40]}")
+        raise ValueError(f"must be a whole number from {low} on, not {text.strip()!r}") from None
+    if number < low:
+        raise ValueError(f"must be a whole number from {low} on, not {number}")
     return number

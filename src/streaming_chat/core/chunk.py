@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from streaming_chat.core.events import Usage
-from streaming_chat.core.one_line import one_line
+from streaming_chat.core.one_line import cut
 from streaming_chat.core.surrogates import SurrogateJoiner
 
 #: What a piece of text may have beside it in its choice and its delta, as long as there is nothing in it.
@@ -86,7 +86,7 @@ def index_of(choice: Mapping[str, Any]) -> int:
 
 def finish_reason_of(choice: Mapping[str, Any]) -> str:
     """Why the answer ended; nothing while it goes on, which some servers write as "null"."""
-    reason = one_line(name_of(choice.get("finish_reason")))
+    reason = cut(name_of(choice.get("finish_reason")))
     return "" if reason == "null" else reason
 
 
@@ -144,7 +144,7 @@ def calls_of(delta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if isinstance(call, Mapping):
             named = next((call[form] for form in ("function", "custom") if isinstance(call.get(form), Mapping)), call)
             arguments = next((named[name] for name in ("arguments", "input") if named.get(name) is not None), None)
-            name = one_line(text_of(named.get("name")))
+            name = cut(text_of(named.get("name")))
             if name or arguments is not None:
                 found.append({**call, "name": name, "arguments": _as_written(arguments)})
             elif named is not call:

@@ -1,7 +1,7 @@
-"""A short field that somebody else wrote → one line of bounded length.
+"""A short field that somebody else wrote → one of bounded length, and one line where it is shown.
 
 The one place for it: messages, error codes, finish reasons, request ids, names of models and tools. Each of them is shown in
-a line of its own, or inside one, and must not begin another.
+a line of its own, or inside one, and must not begin another. In JSON, and in what is kept, it stays as it came.
 """
 
 from __future__ import annotations
@@ -16,3 +16,8 @@ def one_line(text: str, longest: int = LONGEST_FIELD) -> str:
     if len(line) <= longest and len(looked_at) == len(text):
         return line
     return line[: longest - 1] + "…"
+
+
+def cut(text: str) -> str:
+    """`text` as it came, cut to `LONGEST_FIELD` characters, the last of them "…"."""
+    return text if len(text) <= LONGEST_FIELD else text[: LONGEST_FIELD - 1] + "…"

@@ -48,7 +48,7 @@ from streaming_chat.core.events import (
     UsageReported,
 )
 from streaming_chat.core.limits import LONGEST_FIELD, MOST_CALLS, MOST_CHARACTERS, MOST_PIECES, MOST_WIDE_CHARACTERS
-from streaming_chat.core.one_line import one_line
+from streaming_chat.core.one_line import cut
 from streaming_chat.core.secret import SecretMask
 from streaming_chat.core.surrogates import SurrogateJoiner
 from streaming_chat.core.thinking import Part, ThinkSplitter
@@ -202,7 +202,7 @@ class Reply:
         choice, others = choices_of(chunk, several=self._several)
         if self._model is None and (chunk.get("model") or chunk.get("choices") != []):
             # Azure's first chunk has neither model nor choices: it tells what its filter thinks of the prompt.
-            self._model = one_line(name_of(chunk.get("model"))) or self.request.model
+            self._model = cut(name_of(chunk.get("model"))) or self.request.model
             events.append(Started(at, self._model, self._request_id))
         if choice is not None:
             events += self._choice(choice, at)
@@ -303,7 +303,7 @@ class Reply:
 
     def _call_number(self, fields: Mapping[str, Any], position: int) -> int | None:
         """Which call a piece belongs to: that of its index, unless a new id begins a new one. None for one too many."""
-        index, name = whole_number(fields.get("index")), one_line(text_of(fields.get("id")))
+        index, name = whole_number(fields.get("index")), cut(text_of(fields.get("id")))
         if index is not None:
             key = index
         elif name or not self._tool_calls:

@@ -22,7 +22,7 @@ from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ServerError
 from streaming_chat.core.json_text import from_json, has_too_many_values
 from streaming_chat.core.limits import LONGEST_EVENT, TOO_LONG, TOO_MANY_VALUES
-from streaming_chat.core.one_line import one_line
+from streaming_chat.core.one_line import cut
 from streaming_chat.providers.body import ACCEPTED, response_hook
 from streaming_chat.providers.chunk_stream import ChunkStream
 from streaming_chat.providers.connection import KEPT_FOR, Connector, KeptConnections, ProxiedConnector
@@ -127,7 +127,7 @@ class OpenAISDK:
             raise translate(failure, self.endpoint) from None
         try:
             entries = from_json(body)["data"]
-            return sorted(one_line(self.endpoint.without_secret(str(entry["id"]))) for entry in entries)
+            return sorted(cut(self.endpoint.without_secret(str(entry["id"]))) for entry in entries)
         except (ValueError, LookupError, TypeError, RecursionError):
             raise ServerError(
                 f"{self.endpoint.host} sent no list of models",

@@ -63,7 +63,7 @@ def answers(turn: StoredTurn) -> Iterator[tuple[str, str]]:
     if turn.refusal:
         yield "Refusal", turn.refusal
     for call in turn.tool_calls:
-        yield "Tool call", f"{call.name}({call.arguments})"
+        yield "Tool call", f"{one_line(call.name)}({call.arguments})"
 
 
 def with_new_messages(turns: Iterable[StoredTurn]) -> Iterator[tuple[StoredTurn, list[Message]]]:
