@@ -13,9 +13,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "streaming_chat"
 #: From the bottom up. A module may import what stands below it, and a family (core, renderers, providers) its own.
 LAYERS = (
     {"core", "__init__"},
-    {"signals", "values", "folders", "spelling", "argument_parser", "standard_input", "deadline"},
+    {"signals", "values", "folders", "spelling", "standard_input", "deadline"},
     {"terminal", "price_list", "dotenv_file", "toml_file"},
-    {"keyboard", "trust"},
+    {"keyboard", "trust", "argument_parser"},
     {"settings", "notices", "turn", "line_reader", "adaptations"},
     {"renderers", "providers", "history", "local_server"},
     {"transcripts"},

@@ -57,6 +57,7 @@ def _open_what_is_closed() -> None:
 def _status() -> object:
     import gc
     import signal
+    from contextlib import suppress
 
     # The collector would look at every object again and again while modules are imported, and none of them is garbage.
     # The first request switches it on.
@@ -78,15 +79,12 @@ def _status() -> object:
         status: object = run(sys.argv[1:])
     except SystemExit as ending:
         status = ending.code
-    # What argparse has printed. Everything else has been written by now, and checked.
-    for stream, failed in ((sys.stdout, 1), (sys.stderr, status)):
-        try:
+    # What was asked for has been written by now, and checked (terminal.py). What a library has left here may have no
+    # terminal any more.
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
             if stream is not None:
                 stream.flush()
-        except BrokenPipeError:
-            status = 141 if failed == 1 else failed
-        except OSError:
-            status = failed
     return status
 
 

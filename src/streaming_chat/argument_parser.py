@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from streaming_chat.core.errors import OutputFailed
+from streaming_chat.terminal import Output
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse. OutputFailed when there is nowhere to write the help to: it would go to standard error instead."""
+    """argparse, with help and version on a standard output that is checked: OutputClosed, OutputFailed."""
 
-    def _print_message(self, message: str, file: Any = None) -> None:
-        if file is None:
-            raise OutputFailed("it is closed")
-        super()._print_message(message, file)
+    def _print_message(self, message: str, _file: Any = None) -> None:
+        # Errors are raised, never printed: what comes here is for standard output.
+        Output.of("stdout", color=False).write(message)
