@@ -5,12 +5,19 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from streaming_chat.terminal import Output
+from streaming_chat.core.errors import OutputClosed, OutputFailed
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse, with help and version on a standard output that is checked: OutputClosed, OutputFailed."""
+    """argparse, which says when help or version cannot be written: OutputClosed, OutputFailed."""
 
-    def _print_message(self, message: str, _file: Any = None) -> None:
-        # Errors are raised, never printed: what comes here is for standard output.
-        Output.of("stdout", color=False).write(message)
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is None:
+            raise OutputFailed("it is closed")
+        try:
+            file.write(message)
+            file.flush()
+        except BrokenPipeError:
+            raise OutputClosed from None
+        except OSError as problem:
+            raise OutputFailed(problem.strerror or "unknown reason") from None
