@@ -86,7 +86,7 @@ def read_dotenv(path: Path, notice: Callable[[str], None]) -> DotenvFile | None:
 
 
 def _opened(path: Path) -> int | None:
-    """A descriptor of the file, in a folder whose files nobody else can replace; None where there is no file.
+    """A descriptor of the file, in a folder whose files no other user can replace; None where there is no file.
 
     A link leads to another `.env` or nowhere: one in a repository could lead to any file of the user's, or to its input.
     """

@@ -5,7 +5,7 @@ can choose a model, sampling and appearance (`Option.in_untrusted_dotenv`), and 
 counts as well, but the user's own key is never sent there. Everything else in it is ignored.
 
 The list is a JSON object in the state folder: path → SHA-256 of the content, and the base URL in it. It counts only while
-nobody but the user can have written it. A file that changes is no longer trusted. If it names another address than the one
+no other user can have written it. A file that changes is no longer trusted. If it names another address than the one
 that the user has trusted it with, a key in it may be the user's own, and is not sent there either.
 """
 

@@ -188,7 +188,7 @@ class OpenAISDK:
             http_client=http_client,
         )
         if not (self.endpoint.is_openai and self._is_users_address):
-            # From OPENAI_ORG_ID and OPENAI_PROJECT_ID. They name the user's account at OpenAI, and concern nobody else.
+            # From OPENAI_ORG_ID and OPENAI_PROJECT_ID. They name the user's account at OpenAI, and are for OpenAI only.
             client.organization = client.project = None
         if not self._is_users_address:
             # All that OPENAI_CUSTOM_HEADERS has added. The SDK has no parameter for leaving it out.
