@@ -147,7 +147,19 @@ def another_program_with_an_id(path: Path) -> None:
     change(path, "PRAGMA application_id = 252006674", "PRAGMA user_version = 1")
 
 
+def another_program_of_a_later_version(path: Path) -> None:
+    path.unlink()
+    change(path, "CREATE TABLE moz_places (url)", "INSERT INTO moz_places VALUES ('x')", "PRAGMA user_version = 75")
+
+
+def another_program_that_has_kept_nothing(path: Path) -> None:
+    path.unlink()
+    change(path, "CREATE TABLE moz_places (url)")
+
+
 NOT_OURS = [
+    another_program_of_a_later_version,
+    another_program_that_has_kept_nothing,
     a_view_for_turns,
     a_view_for_turns_in_capitals,
     a_view_alone,
@@ -236,12 +248,22 @@ def a_database(place: Path) -> None:
     change(place, "CREATE TABLE accounts (name)", "INSERT INTO accounts VALUES ('me')")
 
 
+def a_short_text(place: Path) -> None:
+    place.write_text("x")
+
+
+def a_database_without_rows(place: Path) -> None:
+    change(place, "CREATE TABLE accounts (name)")
+
+
 def a_damaged_history(place: Path) -> None:
     keep(place, text="x" * 20_000)
     os.truncate(place, place.stat().st_size // 2)
 
 
-@pytest.mark.parametrize("content", [a_text, bytes_of_another_kind, a_database, a_damaged_history])
+@pytest.mark.parametrize(
+    "content", [a_text, a_short_text, bytes_of_another_kind, a_database, a_database_without_rows, a_damaged_history]
+)
 def test_what_a_link_leads_to_is_left_as_it_is(
     ask: Ask, world: World, server: Server, tmp_path: Path, content: Callable[[Path], None]
 ) -> None:
@@ -328,7 +350,7 @@ def test_what_is_no_file_is_reported(ask: Ask, world: World, server: Server, mak
     server.play(answer(["All of it"]))
     done = ask("hi")
     assert (done.returncode, done.stdout) == (0, b"All of it\n")
-    assert b"is no file" in done.stderr
+    assert b"is not a regular file" in done.stderr
     assert ask("history").returncode == 2
     assert path.stat().st_mode == before
     if path.is_dir():

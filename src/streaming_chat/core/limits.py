@@ -13,8 +13,8 @@ from typing import Final
 LONGEST_EVENT: Final = 8 << 20
 #: The body of an error, bytes after decompression.
 LONGEST_ERROR_BODY: Final = 1 << 20
-#: Commas and opening brackets in an event of more than a mebibyte: each of them may stand for an object of 100 bytes.
-MOST_VALUES: Final = 500_000
+#: Commas and opening brackets in an event of more than a mebibyte: each of them may stand for an object of 250 bytes.
+MOST_VALUES: Final = 200_000
 #: The same in words, for an error.
 TOO_LONG: Final = f"of more than {LONGEST_EVENT >> 20} MiB"
 TOO_MANY_VALUES: Final = f"of more than {MOST_VALUES:,} values"

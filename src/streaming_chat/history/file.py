@@ -45,11 +45,13 @@ from streaming_chat.core.errors import UsageError
 from streaming_chat.folders import make_private
 from streaming_chat.history.damage import Damaged, NotOurs, is_damage
 from streaming_chat.history.place import Identity, identity, locked_place
-from streaming_chat.history.schema_check import difference, is_new
+from streaming_chat.history.schema_check import difference, has_turns, is_new
 from streaming_chat.history.watch import Watch, is_interrupt
 
 #: Seconds to wait for another process that is writing. Transactions take milliseconds; only a hung one longer.
 BUSY_TIMEOUT = 5.0
+#: Bytes of the smallest page (sqlite.org/fileformat2.html).
+_SMALLEST: Final = 512
 
 #: version → the statements that lead to it from the version before. Append only: files of every version are out there.
 MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
@@ -196,7 +198,10 @@ def _look_at(path: Path) -> None:
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise NotOurs("it is no file")
+        raise NotOurs("it is not a regular file")
+    if 0 < status.st_size < _SMALLEST:
+        # SQLite takes a file of a few bytes for an empty one, and writes over them.
+        raise Damaged("file is not a database", identity(path))
     if status.st_size:
         look = _connected(f"{path.as_uri()}?immutable=1")
         try:
@@ -237,11 +242,13 @@ def _connected(place: Path | str) -> Connection:
 def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
     """UsageError for a file of a later version, `NotOurs` for one that no version of this program made."""
     with transaction(connection, "BEGIN"):
+        if not has_turns(connection) and not is_new(connection):
+            raise NotOurs("it is a database of another program")
         version = _check_version(connection, path)
         if version == 0 and is_new(connection):
             return
         if not 0 < version <= VERSION:
-            raise NotOurs(f"its format is {version}, which none of this program's is" if version else "it has other tables")
+            raise NotOurs(f"its format is {version}, which no version of this program has written")
         made = [statement for earlier in range(1, version + 1) for statement in MIGRATIONS[earlier]]
         if found := difference(connection, made):
             raise NotOurs(found)

@@ -21,7 +21,6 @@ _PLAIN_TABLE: Final = re.compile(
 _PARTS_OF_INDEX: Final = ("data", "idx", "docsize", "config")
 #: SQLite's own: AUTOINCREMENT's, and what ANALYZE makes.
 _OF_SQLITE: Final = ("sqlite_sequence", "sqlite_stat1", "sqlite_stat4")
-_SELECT_ANY: Final = "SELECT 1 FROM {} LIMIT 1"
 
 
 def difference(connection: sqlite3.Connection, statements: Iterable[str]) -> str | None:
@@ -31,20 +30,21 @@ def difference(connection: sqlite3.Connection, statements: Iterable[str]) -> str
     for kind, name, is_stored, sql in _schema(connection):
         if name in ours:
             if (kind, _on_one_line(sql)) != ours[name]:
-                return f"its {kind} {name} is another one"
+                return f"its {kind} {name} is not the one that this program makes"
             missing.discard(name)
         elif not _is_harmless(kind, name, is_stored, sql, ours):
             return f"it has the {kind} {name}"
     return f"it has no {ours[min(missing)][0]} {min(missing)}" if missing else None
 
 
+def has_turns(connection: sqlite3.Connection) -> bool:
+    """Whether there is anything of the name under which every version of this program keeps turns."""
+    return any(name == "turns" for _, name, _, _ in _schema(connection))
+
+
 def is_new(connection: sqlite3.Connection) -> bool:
-    """Whether nothing is kept in the file: it has no tables, or empty ones."""
-    return all(
-        _is_key(kind, name, sql)
-        or (kind == "table" and is_stored and connection.execute(_SELECT_ANY.format(_quoted(name))).fetchone() is None)
-        for kind, name, is_stored, sql in _schema(connection)
-    )
+    """Whether no program has made anything in the file yet."""
+    return not _schema(connection)
 
 
 def _schema(connection: sqlite3.Connection) -> list[tuple[str, str, bool, str]]:
@@ -79,7 +79,3 @@ def _is_key(kind: str, name: str, sql: str) -> bool:
 
 def _on_one_line(sql: str) -> str:
     return " ".join(sql.split())
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -15,11 +15,14 @@ from contextlib import suppress
 from typing import Any, Final
 
 from streaming_chat import deadline
+from streaming_chat.core.errors import TimedOut
 from streaming_chat.core.limits import LONGEST_ERROR_BODY, MOST_ENCODINGS
 from streaming_chat.providers.connection import Bounded
 
 #: What is asked for, and what is understood: no more, whichever other libraries are installed.
 ACCEPTED: Final = "gzip, deflate"
+#: Seconds in which the body of an error has to come.
+_ERROR_TIME: Final = 5.0
 #: Bytes of a piece.
 _PIECE: Final = 64 << 10
 #: Bytes after which it is known which of its two forms `deflate` has.
@@ -61,7 +64,8 @@ def response_hook(http: Any) -> Callable[[Any], None]:
             return
         pieces: Iterator[bytes] = iter(response.stream)
         if not response.is_success:
-            pieces = _start(_decoded(pieces, known, zlib.error), LONGEST_ERROR_BODY)
+            failures = (zlib.error, http.TransportError, TimedOut)
+            pieces = _start(_decoded(pieces, known, zlib.error), failures)
             response.encoding = _charset(response.charset_encoding)
         else:
             pieces = _decoded(pieces, known, http.DecodingError)
@@ -84,18 +88,29 @@ def _decoded(pieces: Iterator[bytes], encodings: list[str], damaged: type[Except
         raise damaged(str(problem)) from None
 
 
-def _start(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
-    """The first `length` bytes, or as many as can be decoded."""
-    with suppress(zlib.error):
+def _start(pieces: Iterator[bytes], failures: tuple[type[Exception], ...]) -> Iterator[bytes]:
+    """The beginning of an error's body, as much as comes before one of the `failures` and within `_ERROR_TIME`.
+
+    The status has said what is wrong: it is not kept back for words that come slowly, or not at all.
+    """
+    yield from _taken(pieces, failures)
+
+
+def _taken(pieces: Iterator[bytes], failures: tuple[type[Exception], ...]) -> list[bytes]:
+    taken: list[bytes] = []
+    length = LONGEST_ERROR_BODY
+    left = deadline.left()
+    with deadline.at_most(_ERROR_TIME if left is None else min(left, _ERROR_TIME)), suppress(*failures):
         for piece in pieces:
-            yield piece[:length]
+            taken.append(piece[:length])
             length -= len(piece)
             if length <= 0:
-                return
+                break
+    return taken
 
 
 def _gunzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    return _inflated(pieces, zlib.MAX_WBITS | 16)
+    return _inflated(pieces, _GZIP_WINDOW)
 
 
 def _deflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -118,18 +133,29 @@ def _deflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _inflated(pieces: Iterable[bytes], window: int) -> Iterator[bytes]:
     inflater = zlib.decompressobj(window)
+    rest = b""
     for piece in pieces:
-        rest = piece
-        # What stands behind the end is read, so that the connection serves for the next request, and is nothing.
-        while not inflater.eof:
+        rest += piece
+        while rest:
+            if inflater.eof:
+                if len(rest) < len(_GZIP) and _GZIP.startswith(rest):
+                    break  # It may be cut in here.
+                if window != _GZIP_WINDOW or not rest.startswith(_GZIP):
+                    # What follows is read, so that the connection serves for the next request, and is nothing.
+                    rest = b""
+                    break
+                inflater = zlib.decompressobj(window)  # A further member (RFC 1952, 2.2).
             inflated = inflater.decompress(rest, _PIECE)
             if inflated:
                 yield inflated
-            rest = inflater.unconsumed_tail
-            if not rest and len(inflated) < _PIECE:
-                break
+            rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+        while not inflater.eof and (inflated := inflater.decompress(inflater.unconsumed_tail, _PIECE)):
+            yield inflated
 
 
+#: What zlib calls the format (zlib.h, inflateInit2), and how a member of it begins.
+_GZIP_WINDOW: Final = zlib.MAX_WBITS | 16
+_GZIP: Final = b"\x1f\x8b"
 _DECODERS: Final[dict[str, Callable[[Iterable[bytes]], Iterator[bytes]]]] = {
     "gzip": _gunzipped,
     "x-gzip": _gunzipped,

@@ -9,12 +9,14 @@ behind which the connection broke.
 
 from __future__ import annotations
 
+import codecs
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from io import BytesIO
 from typing import Any, Final
 
 from streaming_chat.core.chunk import finish_reason_of, has_answer, index_of, plain_text_of
@@ -32,6 +34,8 @@ _GRACE: Final = 2.0
 _BEFORE_JSON: Final = 4096
 #: Lines of an event stream around it.
 _STREAM_LINES: Final = (":", "data:", "event:", "id:", "retry:")
+#: The same in a body.
+_STREAM_LINE_STARTS: Final = tuple(start.encode() for start in _STREAM_LINES)
 #: What a piece of JSON has that may hold a piece of the answer. What has none of it (`ping`) was never meant to be a chunk.
 _IN_JSON: Final = re.compile(r'[{}"]|^\[')
 #: Around the data of an event; a byte order mark too.
@@ -53,6 +57,7 @@ class ChunkStream:
         self._endpoint = endpoint
         self._finished = False  # A finish_reason has come.
         self._is_done = False  # `[DONE]` has.
+        self._is_stream = False  # What is too long for a head was found to be one.
         self._has_chunks = False
         self._has_answer = False  # A piece of an answer has come.
         self._failure: ChatError | None = None  # What ended the body.
@@ -76,6 +81,7 @@ class ChunkStream:
                         self._is_done = True
                         return
                     self._look_at(chunk)
+                chunk = None  # A large one is not kept while the next one is read.
         except ChatError:
             raise  # The stream has said so itself: what stands behind it is no part of the answer.
         except Exception as problem:  # noqa: BLE001 # every failure is translated
@@ -137,11 +143,19 @@ class ChunkStream:
             head.clear()
         if len(head) <= LONGEST_EVENT:
             return
+        if self._is_stream:
+            head.clear()
+            return
         start = head[:_BEFORE_JSON].decode(errors="replace")
         if start.lstrip(_BLANKS).startswith("{"):
             raise self._too_much(f"an answer {TOO_LONG}")
-        if not all(line.startswith(_STREAM_LINES) for line in start.strip(_BLANKS).splitlines() if line.strip()):
+        *lines, last = start.strip(_BLANKS).splitlines() or [""]
+        # The last one is cut.
+        is_stream = last.startswith(_STREAM_LINES) or any(line.startswith(last) for line in _STREAM_LINES)
+        if not is_stream or not all(line.startswith(_STREAM_LINES) for line in lines if line.strip()):
             raise self._not_a_stream(head)
+        # Once for all: what comes after this begins anywhere in a line.
+        self._is_stream = True
         head.clear()
 
     def _too_much(self, what: str) -> ServerError:
@@ -214,10 +228,14 @@ class ChunkStream:
     def _answer_in_one_piece(self, body: bytearray) -> Any:
         """The completion, or the error, that a body without a single event is; None when it is neither."""
         with suppress(*_NO_JSON):
-            # `-sig`: there may be a byte order mark before it.
-            text = bytes(body).decode("utf-8-sig", errors="replace")
-            if not text.lstrip().startswith("{") or text.rstrip().endswith("[DONE]"):
-                text = "\n".join(line for line in text.splitlines() if not line.startswith(_STREAM_LINES))
+            if b"{" not in body:
+                return None
+            data = bytes(body).removeprefix(codecs.BOM_UTF8)
+            if not data.lstrip().startswith(b"{") or data.rstrip().endswith(b"[DONE]"):
+                # Not as a list: a body of nothing but line ends would take forty times its memory. A CR in JSON is white space.
+                lines = BytesIO(data.replace(b"\r", b"\n"))
+                data = _without_stream_lines(lines)
+            text = data.decode(errors="replace")
             if has_too_many_values(text):
                 raise self._too_much(f"an answer {TOO_MANY_VALUES}")
             completion = self._endpoint.from_json(text.strip(_BLANKS))
@@ -273,6 +291,15 @@ class ChunkStream:
         with suppress(OSError, AttributeError):
             stream = self._response.http_response.extensions["network_stream"]
             stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+
+def _without_stream_lines(lines: Iterable[bytes]) -> bytes:
+    """What is no line of an event stream, put together."""
+    kept = bytearray()
+    for line in lines:
+        if not line.startswith(_STREAM_LINE_STARTS):
+            kept += line
+    return bytes(kept)
 
 
 def _after_grace(do: Callable[[], object]) -> threading.Timer:
