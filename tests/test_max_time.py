@@ -82,9 +82,6 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
         pytest.param(stream(b"data: {}\n\n" * 100), b"so far\n", id="empty objects"),
         pytest.param(stream(b"data: null\n\n", pause=0.1, start=b":\n\n"), b"", id="nulls"),
         pytest.param(stream(b":", pause=0.02), b"so far\n", id="a comment byte by byte"),
-        pytest.param(
-            for_ever(b" ", before=http_error(400, b"", {"Content-Length": "9999"})[:1], pause=0.1), b"", id="an error"
-        ),
     ],
 )
 def test_the_turn_ends_and_its_text_is_kept(ask: Ask, server: Server, script: Script, text: bytes) -> None:

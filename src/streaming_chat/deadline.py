@@ -55,7 +55,7 @@ def out_of_time(last: str | None = None) -> TimedOut:
     """The error for a turn that was not over in time. `last` says what came of the attempt before."""
     end = _end.get()
     seconds = "the time allowed" if end is None else f"{end[1]:g} s"
-    failure = f"; {last}" if last else ""
+    what = f"no time for another attempt within {seconds} (--max-time); {last}" if last else None
     return TimedOut(
-        f"no complete answer within {seconds} (--max-time){failure}", "ask again, or allow more with --max-time SECONDS"
+        what or f"no complete answer within {seconds} (--max-time)", "ask again, or allow more with --max-time SECONDS"
     )

@@ -232,9 +232,8 @@ class ChunkStream:
                 return None
             data = bytes(body).removeprefix(codecs.BOM_UTF8)
             if not data.lstrip().startswith(b"{") or data.rstrip().endswith(b"[DONE]"):
-                # Not as a list: a body of nothing but line ends would take forty times its memory. A CR in JSON is white space.
-                lines = BytesIO(data.replace(b"\r", b"\n"))
-                data = _without_stream_lines(lines)
+                # Not as a list: a body of line ends alone would take forty times its memory. In JSON, CR is white space.
+                data = _without_stream_lines(BytesIO(data.replace(b"\r", b"\n")))
             text = data.decode(errors="replace")
             if has_too_many_values(text):
                 raise self._too_much(f"an answer {TOO_MANY_VALUES}")

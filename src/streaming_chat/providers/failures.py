@@ -218,8 +218,9 @@ def _hint(
     headers: Mapping[str, str],
 ) -> str:
     if kind is NotAStream:
-        place = one_line(endpoint.without_secret(headers.get("location", ""))) or "another place"
-        return f"it wants to send you to {place}; redirects are not followed: set --base-url"
+        place = one_line(endpoint.without_secret(headers.get("location", "")))
+        to = f" to {place}" if place else ""
+        return f"the server redirects{to}; redirects are not followed: set --base-url"
     if kind is QuotaError:
         return "look at your plan and billing; waiting does not help"
     if kind is CredentialsError:

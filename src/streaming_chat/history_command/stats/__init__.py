@@ -53,4 +53,6 @@ def _write_page(path: Path, figures: Statistics, currency: str, *, force: bool) 
     from streaming_chat.history_command.new_file import write_file
     from streaming_chat.history_command.stats.page import page
 
+    if path.suffix.lower() not in ("", ".html", ".htm"):
+        raise UsageError(f"{path} would hold a page of HTML", "name a file that ends in .html")
     write_file(path, page(figures, currency), force=force)
