@@ -152,14 +152,8 @@ def another_program_of_a_later_version(path: Path) -> None:
     change(path, "CREATE TABLE moz_places (url)", "INSERT INTO moz_places VALUES ('x')", "PRAGMA user_version = 75")
 
 
-def another_program_that_has_kept_nothing(path: Path) -> None:
-    path.unlink()
-    change(path, "CREATE TABLE moz_places (url)")
-
-
 NOT_OURS = [
     another_program_of_a_later_version,
-    another_program_that_has_kept_nothing,
     a_view_for_turns,
     a_view_for_turns_in_capitals,
     a_view_alone,

@@ -166,6 +166,7 @@ def open_file(path: Path, *, create: bool) -> Connection:
 
     Raises UsageError for one of a later version, `Damaged` and `NotOurs` (sqlite3.Errors), other sqlite3.Errors, OSError.
     """
+    is_link = os.path.islink(path)
     path = Path(os.path.realpath(path))  # `Path.resolve` fails where links go round.
     if create:
         make_private(path.parent)
@@ -175,7 +176,7 @@ def open_file(path: Path, *, create: bool) -> Connection:
             if create:
                 with suppress(FileExistsError):
                     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            _look_at(path)
+            _look_at(path, is_link=is_link)
             connection = _connected(path)
         connection.path, connection.identity = path, identity(path)
         try:
@@ -190,8 +191,10 @@ def open_file(path: Path, *, create: bool) -> Connection:
     return connection
 
 
-def _look_at(path: Path) -> None:
+def _look_at(path: Path, *, is_link: bool) -> None:
     """Make the file private; before that, look whether it is another program's, which is not to be touched at all.
+
+    What a link leads to lies elsewhere: there, tables of another name are another program's also while they are empty.
 
     SQLite itself changes what it opens: it takes in a -wal, and leaves a -shm. A file that is called immutable is read as it
     is, with no lock. That is no way to find a file sound or damaged, as another process may be writing it.
@@ -207,6 +210,8 @@ def _look_at(path: Path) -> None:
         try:
             with look.watch.ended():
                 _require_ours(look, path)
+                if is_link and not has_turns(look):
+                    raise NotOurs("it is a database of another program")
         except NotOurs:
             raise
         except (sqlite3.Error, UnicodeDecodeError):

@@ -22,6 +22,8 @@ _PARTS_OF_INDEX: Final = ("data", "idx", "docsize", "config")
 #: SQLite's own: AUTOINCREMENT's, and what ANALYZE makes.
 _OF_SQLITE: Final = ("sqlite_sequence", "sqlite_stat1", "sqlite_stat4")
 
+_SELECT_ANY: Final = "SELECT 1 FROM {} LIMIT 1"
+
 
 def difference(connection: sqlite3.Connection, statements: Iterable[str]) -> str | None:
     """What the schema has that `statements`, this program's own, do not make, or lacks; None when it is ours."""
@@ -43,8 +45,12 @@ def has_turns(connection: sqlite3.Connection) -> bool:
 
 
 def is_new(connection: sqlite3.Connection) -> bool:
-    """Whether no program has made anything in the file yet."""
-    return not _schema(connection)
+    """Whether nothing has been kept in the file: it has no tables, or empty ones."""
+    return all(
+        _is_key(kind, name, sql)
+        or (kind == "table" and is_stored and connection.execute(_SELECT_ANY.format(_quoted(name))).fetchone() is None)
+        for kind, name, is_stored, sql in _schema(connection)
+    )
 
 
 def _schema(connection: sqlite3.Connection) -> list[tuple[str, str, bool, str]]:
@@ -79,3 +85,7 @@ def _is_key(kind: str, name: str, sql: str) -> bool:
 
 def _on_one_line(sql: str) -> str:
     return " ".join(sql.split())
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
