@@ -103,4 +103,4 @@ def test_what_is_no_json_stays_an_error(text: str) -> None:
 def test_what_would_take_many_times_its_own_memory_is_told_apart() -> None:
     assert not has_too_many_values("," * 1000)
     assert not has_too_many_values("x" * (1 << 21))
-    assert has_too_many_values("[{}" + ",{}" * MOST_VALUES + "]")
+    assert has_too_many_values("[{      }" + ",{      }" * MOST_VALUES + "]")

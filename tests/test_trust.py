@@ -275,6 +275,23 @@ def test_what_cannot_be_trusted_is_an_error(world: World, arguments: list[str], 
     assert hint.startswith("hint: ")
 
 
+def test_a_file_that_is_refused_is_not_called_missing(world: World, there: Callable[..., None]) -> None:
+    there("OPENAI_API_KEY=x\n")
+    (world.folder / ".env").chmod(0o666)
+    done = world.run("config", "trust")
+    assert done.returncode == 2
+    assert f"error: {world.folder / '.env'} cannot be trusted: others may write it" in done.stderr.decode()
+
+
+def test_a_named_pipe_can_be_trusted_though_it_serves_once(world: World) -> None:
+    os.mkfifo(world.folder / ".env", 0o600)
+    writer = fed(world.folder / ".env", [b"STREAMING_CHAT_SYSTEM=once\n"])
+    done = world.run("config", "trust")
+    writer.join(60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"STREAMING_CHAT_SYSTEM  once" in done.stdout
+
+
 def test_a_list_that_others_may_write_or_that_is_damaged_trusts_nothing(
     world: World, server: Server, there: Callable[..., None]
 ) -> None:

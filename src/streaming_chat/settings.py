@@ -489,7 +489,7 @@ def _judged(
     """The `.env` as the session knows it, and the variables in it that count. `own_base_url` is in force without it."""
     trust = trust_of(file)
     if trust is Trust.TRUSTED:
-        return Dotenv(file.path, trust), file.values
+        return Dotenv(file, trust), file.values
     counting: dict[str, str] = {}
     ignored: list[str] = []
     for name, option in OPTIONS.items():
@@ -504,7 +504,7 @@ def _judged(
             counting[option.environment] = value
         else:
             ignored.append(option.environment)
-    return Dotenv(file.path, trust, tuple(ignored)), counting
+    return Dotenv(file, trust, tuple(ignored)), counting
 
 
 def parse(name: str, text: str, origin: str) -> Any:

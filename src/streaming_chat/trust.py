@@ -35,15 +35,21 @@ class Trust(Enum):
     CHANGED = "has changed since you trusted it"
     REDIRECTED = "has changed since you trusted it, and names another address"
     UNTRUSTED = "is not trusted"
+    UNKNOWN = "is not trusted while the list of trusted files cannot be used"
 
 
 @dataclass(frozen=True)
 class Dotenv:
     """The `.env` of a session: `ignored` are the variables in it that do not count, because it is not trusted."""
 
-    path: Path
+    file: DotenvFile
     trust: Trust
     ignored: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.file.path
 
     @property
     def is_trusted(self) -> bool:
@@ -62,7 +68,7 @@ class TrustList:
         try:
             entry = self._read().get(_key(file.path))
         except UsageError:
-            return Trust.UNTRUSTED
+            return Trust.UNKNOWN
         if entry is None:
             return Trust.UNTRUSTED
         if entry["sha256"] == sha256(file.content):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 from streaming_chat.config_command import one_line
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.secret import masked
-from streaming_chat.dotenv_file import NAME, DotenvFile, NotRead, nearest_dotenv, read_dotenv
+from streaming_chat.dotenv_file import NAME, DotenvFile, NotRead, read_dotenv
 from streaming_chat.notices import beginning
 from streaming_chat.settings import OPTIONS, Settings
 from streaming_chat.trust import TrustList, sha256
@@ -34,7 +35,7 @@ def trust_command(
     """
     if action == "untrust":
         return _untrust(given, folder, trusted, settings)
-    file = _file(given, folder, notice)
+    file = _file(given, folder, settings, notice)
     trusted.add(file)
     if settings.json:
         return [json.dumps({"path": str(file.path), "trusted": True, "sha256": sha256(file.content)})]
@@ -57,25 +58,26 @@ def _untrust(given: str | None, folder: Path, trusted: TrustList, settings: Sett
     return [f"{'no longer' if was_trusted else 'was not'} trusted: {one_line(str(path))}"]
 
 
-def _file(given: str | None, folder: Path, notice: Callable[[str], None]) -> DotenvFile:
+def _file(given: str | None, folder: Path, settings: Settings, notice: Callable[[str], None]) -> DotenvFile:
+    if given is None and settings.dotenv is not None:
+        return settings.dotenv.file  # As it was read: a named pipe cannot be read again.
+    places = (folder, *folder.parents) if given is None else (_path(given, folder).parent,)
+    for place in places:
+        try:
+            file = read_dotenv(place / NAME, notice)
+        except NotRead as problem:
+            raise UsageError(f"{place / NAME} cannot be trusted: {problem}", "fix the file first") from None
+        if file is not None:
+            return file
     if given is None:
-        found = nearest_dotenv(folder, notice)
-        if found is None:
-            raise _no_file(folder)
-        return found
-    path = _path(given, folder)
-    try:
-        file = read_dotenv(path, notice)
-    except NotRead as problem:
-        raise UsageError(f"{path} cannot be trusted: {problem}", "fix the file first") from None
-    if file is None:
-        raise UsageError(f"there is no file {path}", f"name a {NAME} file, or the folder that holds it")
-    return file
+        raise _no_file(folder)
+    raise UsageError(f"there is no file {places[0] / NAME}", f"name a {NAME} file, or the folder that holds it")
 
 
 def _path(given: str, folder: Path) -> Path:
     path = folder / Path(given).expanduser()
     path = path / NAME if path.is_dir() and path.name != NAME else path
+    path = Path(os.path.realpath(path.parent)) / path.name
     if path.name != NAME:
         raise UsageError(f"{path} is never read", f"only a file that is called {NAME} is: name it, or its folder")
     return path

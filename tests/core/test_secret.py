@@ -100,3 +100,24 @@ def test_a_key_in_json_is_found_in_every_spelling(key: str, random: Random, dept
 def test_a_text_of_backslashes_is_searched_in_linear_time(key: str, text: str) -> None:
     # In the square of its length, or worse, this would not end.
     assert without_secret(text, key) == text
+
+
+@given(
+    st.sampled_from([*KEYS, "abcd1234", "aab1aab1aab1aab1"]),
+    st.randoms(use_true_random=False),
+    st.lists(st.sampled_from(["plain", "escaped", " and ", "\\n", 'say \\"x\\" ', "\\u00", "start"]), max_size=6),
+    st.integers(1, 30),
+)
+def test_a_key_in_json_is_found_in_pieces_too(key: str, random: Random, parts: list[str], size: int) -> None:
+    forms = {"plain": key, "escaped": escaped(key, random.randrange, 1), "start": key[: len(key) // 2]}
+    text = "".join(forms.get(part, part) for part in parts)
+    seen = shown(key, [text[at : at + size] for at in range(0, len(text), size)])
+    assert key not in seen
+    assert forms["escaped"] not in seen
+    if without_secret(text, key) == text:
+        assert seen == text
+
+
+@pytest.mark.parametrize("key", ["abcd1234", "sk-1234"])
+def test_of_a_short_key_that_is_cut_nothing_but_its_end_is_shown(key: str) -> None:
+    assert shown(key, list(f"key {key}.")) == f"key {masked(key)}."

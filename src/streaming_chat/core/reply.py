@@ -461,7 +461,10 @@ class _Text(_Clean):
     @property
     def whole(self) -> str:
         """All of it."""
-        return "".join(self._blocks + self._pieces)
+        # Kept put together: who has asked for it keeps it too, and a long text is not there twice.
+        self._blocks = ["".join(self._blocks + self._pieces)]
+        self._pieces = []
+        return self._blocks[0]
 
 
 class _Call:

@@ -16,6 +16,7 @@ a key that was cut stay; they are the ones that tell its kind.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -23,6 +24,10 @@ _SURE_LENGTH: Final = 16
 _SHORTEST: Final = 6
 #: A shorter key is shown without its end, which would be most of it.
 _SHORTEST_WITH_END: Final = 8
+#: Characters of one of the key's, as an escape with as many backslashes as are looked for.
+_LONGEST_SPELLING: Final = 13
+#: What an escape begins with, cut anywhere.
+_CUT_ESCAPE: Final = re.compile(r"\\+(?:u[0-9a-fA-F]{0,3})?")
 _API_NAME: Final = re.compile("[a-z_]+")
 #: As many characters of the key are no coincidence.
 _SURE: Final = 8
@@ -77,7 +82,12 @@ def _patterns(key: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     special = "".join({char for char in key if char in '"\\/'})
     escapes = r"\\(?:u00[2-7]" + (f"|[{re.escape(special)}]" if special else "") + ")"
     # A run of backslashes as one: one by one, a run in a text could be shared out among them in too many ways.
-    return re.compile(escapes), re.compile("".join(map(_spellings, re.findall(r"\\+|[^\\]", key))))
+    return re.compile(escapes), re.compile("".join(map(_spellings, _runs(key))))
+
+
+def _runs(key: str) -> list[str]:
+    """The characters of a key, with a run of backslashes as one."""
+    return re.findall(r"\\+|[^\\]", key)
 
 
 def _spellings(run: str) -> str:
@@ -92,41 +102,69 @@ def _spellings(run: str) -> str:
 
 
 class SecretMask:
-    """Masks a key in one text that comes in pieces. The text is no JSON; placeholders and "" are not looked for."""
+    """Masks a key, in every spelling, in one text that comes in pieces. Placeholders and "" are not looked for."""
 
     def __init__(self, key: str) -> None:
         self._key = key if is_secret(key) else ""
-        # Of a short key, half is as sure as anything can be.
-        self._sure = min(_SURE, max(1, len(self._key) // 2))
+        # Of a short key nothing can be shown: its end is most of it already.
+        self._sure = min(_SURE, max(1, (len(self._key) - _SHORTEST_WITH_END) // 2))
         self._shown = ""  # The last characters that went out, where the key may have begun.
         self._held = ""
 
     def feed(self, text: str) -> str:
         """What can be shown of the text so far and was not yet."""
-        key = self._key
-        if not key:
+        if not self._key:
             return text
         seen = self._shown + self._held + text
-        done = len(self._shown)
-        out = ""
-        while (place := seen.find(key)) >= 0:
-            out += seen[done:place] + masked(key)
-            seen, done = seen[place + len(key) :], 0
-        beginning = self._beginning(seen)
-        kept = max(done, beginning)
-        out += seen[done:kept]
-        self._shown, self._held = seen[max(0, kept - self._sure + 1) : kept], seen[kept:]
-        return out
+        is_escaped = "\\" in seen
+        done, start = len(self._shown), 0
+        out: list[str] = []
+        for place, end in self._found(seen, is_escaped=is_escaped):
+            out += (seen[done:place], masked(self._key))
+            done = start = end
+        kept = max(done, self._beginning(seen, start, is_escaped=is_escaped))
+        out.append(seen[done:kept])
+        tail = (self._sure - 1) * (_LONGEST_SPELLING if is_escaped else 1)
+        self._shown, self._held = seen[max(start, kept - tail) : kept], seen[kept:]
+        return "".join(out)
 
     def finish(self) -> str:
         """What was held back: it was not the key."""
         held, self._held, self._shown = self._held, "", ""
         return held
 
-    def _beginning(self, seen: str) -> int:
-        """Where the key may have begun at the end of `seen`; its length when it has not."""
-        start = self._key[: self._sure]
-        place = seen.find(start, max(0, len(seen) - len(self._key) + 1))
+    def _found(self, seen: str, *, is_escaped: bool) -> Iterator[tuple[int, int]]:
+        """Where the whole key stands."""
+        if is_escaped:
+            yield from (found.span() for found in _patterns(self._key)[1].finditer(seen))
+            return
+        place = seen.find(self._key)
+        while place >= 0:
+            yield place, place + len(self._key)
+            place = seen.find(self._key, place + len(self._key))
+
+    def _beginning(self, seen: str, start: int, *, is_escaped: bool) -> int:
+        """Where, from `start` on, the key may have begun at the end of `seen`; its length when it has not."""
+        if is_escaped:
+            first = max(start, len(seen) - _LONGEST_SPELLING * len(self._key))
+            places = (place for place in range(first, len(seen)) if seen[place] in ("\\", self._key[0]))
+            return next((place for place in places if self._may_begin(seen, place)), len(seen))
+        head = self._key[: self._sure]
+        place = seen.find(head, max(start, len(seen) - len(self._key) + 1))
         while place >= 0 and not self._key.startswith(seen[place:]):
-            place = seen.find(start, place + 1)
+            place = seen.find(head, place + 1)
         return len(seen) if place < 0 else place
+
+    def _may_begin(self, seen: str, place: int) -> bool:
+        """Whether the end of `seen` from `place` on is the beginning of the key in some spelling, and no coincidence."""
+        if "\\" in self._key:
+            return True  # Where one of its own ends and an escape begins is not told without the rest.
+        for known, char in enumerate(self._key):
+            if place == len(seen):
+                return known >= self._sure
+            found = re.compile(_spellings(char)).match(seen, place)
+            if found is None:
+                # It may be cut in the middle of an escape, whose first character is a backslash.
+                return known >= self._sure - 1 and _CUT_ESCAPE.fullmatch(seen, place) is not None
+            place = found.end()
+        return False
