@@ -167,7 +167,7 @@ class Keyboard:
             return
         librarys, self._librarys = self._librarys, None
         if keys.is_shared and librarys is None:
-            return  # After a SIGSTOP, nobody has asked the library for its settings.
+            return  # After a SIGSTOP, the library's settings are not known.
         self._treat_as(keys)
         if self.is_drawn_on:
             self._output.write_unless_stuck(_BRACKETED_PASTE)

@@ -153,7 +153,7 @@ def _stop_or_end(number: int, _frame: FrameType | None = None) -> None:
         # To this very thread: with `os.kill` another one may take it, and this one would go on for a moment.
         signal.raise_signal(number)
     finally:
-        # It was stopped, and continues; or it was not, as nobody could have continued it (an orphaned process group).
+        # It was stopped, and continues; or it was not, as no shell could have continued it (an orphaned process group).
         signal.signal(number, handler)
         _State.stopping = False
         if take is not None:

@@ -57,7 +57,7 @@ def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
 def set_aside(path: Path, found: Identity | None) -> Path | None:
     """Move the file at `path`, which was `found` damaged, and what belongs to it; where it is now.
 
-    None when another process has done so. Nobody in this process may have the file open. OSError when it cannot be moved,
+    None when another process has done so. Nothing in this process may have the file open. OSError when it cannot be moved,
     `NotOurs` when `path` is a link.
     """
     if path.is_symlink():
