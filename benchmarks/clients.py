@@ -30,11 +30,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "src"), str(ROOT / "benchmarks")]
 
 from latency import first_reads, row  # noqa: E402 # the path comes first
-from markdown import TEXTS  # noqa: E402
 
+from markdown import TEXTS  # noqa: E402
 from screen import Screen  # noqa: E402
 from server import CERTIFICATE, Server, Step, answer  # noqa: E402
 

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "src")]
 
 from server import Server, answer  # noqa: E402 # the path comes first
 
@@ -55,8 +55,8 @@ def write(status):
 os._exit = write
 
 from streaming_chat import __main__
-import streaming_chat.cli as cli
-import streaming_chat.session as session, streaming_chat.providers.openai_sdk as sdk
+import streaming_chat.cli.main as cli
+import streaming_chat.session.session as session, streaming_chat.providers.openai_sdk as sdk
 at["the program's own modules"] = time.perf_counter()
 left(cli._Program, "__init__", "arguments and settings")
 entered(session, "run_turn", "session and history")

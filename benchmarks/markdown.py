@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from streaming_chat.core.markdown import MarkdownStream
+from streaming_chat.markdown import MarkdownStream
 
 WIDTH = 80
 SIZES = (1_000, 4_000, 16_000)

@@ -23,9 +23,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from streaming_chat.config.options import OPTIONS, Settings
 from streaming_chat.core import errors
 from streaming_chat.core.prices import NO_PRICES
-from streaming_chat.settings import OPTIONS, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "streaming_chat"
@@ -193,16 +193,14 @@ def _errors() -> str:
 
 
 def _modules() -> str:
-    """Every module with the first line of its docstring, by layer, the uppermost first."""
-    layers: tuple[set[str], ...] = _layers_test()["LAYERS"]
+    """Every module with the first line of its docstring, by room, the uppermost first."""
+    rooms: tuple[str, ...] = _layers_test()["ROOMS"]
     rows = []
-    for rank, layer in reversed(list(enumerate(layers, 1))):
-        for family in sorted(layer - {"__init__"}):
-            folder = SOURCE / family
-            paths = sorted(folder.rglob("*.py")) if folder.is_dir() else [SOURCE / f"{family}.py"]
-            for path in paths:
-                name = path.relative_to(SOURCE).as_posix().removesuffix("__init__.py")
-                rows.append((str(rank), f"[`{name}`](../src/streaming_chat/{name})", _first_sentence(path)))
+    for rank, room in reversed(list(enumerate(rooms, 1))):
+        folder = SOURCE / room
+        for path in sorted(folder.rglob("*.py")) if folder.is_dir() else [SOURCE / f"{room}.py"]:
+            name = path.relative_to(SOURCE).as_posix().removesuffix("__init__.py")
+            rows.append((str(rank), f"[`{name}`](../src/streaming_chat/{name})", _first_sentence(path)))
     return _table(("Layer", "Module", "What it is"), rows)
 
 
@@ -228,8 +226,8 @@ def _first_sentence(path: Path) -> str:
 
 
 def _wire() -> str:
-    """What servers send and what becomes of it, from the cases that tests/test_wire.py plays."""
-    tests = str(ROOT / "tests")
+    """What servers send and what becomes of it, from the cases that tests/wire/test_wire.py plays."""
+    tests = str(ROOT / "tests" / "support")
     if tests not in sys.path:
         sys.path.append(tests)
     from wire_cases import CASES

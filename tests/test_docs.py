@@ -17,9 +17,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from conftest import ROOT
-from streaming_chat import cli, settings
+from streaming_chat.cli import main as cli
+from streaming_chat.cli.commands.history.arguments import parse as parse_history_arguments
+from streaming_chat.config import options as settings
 from streaming_chat.core.errors import ChatError, ExitStatus
-from streaming_chat.history_command.arguments import parse as parse_history_arguments
 
 README = ROOT / "README.md"
 PROJECT = ROOT / "projects" / "02-streaming-chat"

@@ -12,30 +12,19 @@ import pytest
 from conftest import KEY, World
 from server import Server
 
-#: Of this package, what arguments, settings and errors need.
+#: Of this package, what arguments, settings and errors need: rooms, and modules of other rooms.
 BASE = {
-    *(
-        "adaptations",
-        "argument_parser",
-        "cli",
-        "config_command",
-        "deadline",
-        "dotenv_file",
-        "trust",
-        "folders",
-        "notices",
-        "price_list",
-        "settings",
-        "signals",
-        "spelling",
-        "standard_input",
-        "terminal",
-        "toml_file",
-        "values",
-        "core",
-    ),
+    *("cli", "cli.argument_parser", "cli.main", "config", "core", "engine", "engine.deadline", "observers"),
+    *("observers.adaptations", "terminal", "terminal.notices", "terminal.output", "terminal.signals"),
+    *("terminal.standard_input", "text", "wire"),
 }
-ASKING = BASE | {"keyboard", "providers", "renderers", "session", "session_log", "turn"}
+#: What one answer needs.
+ASKING = BASE | {
+    *("engine.loop", "history", "observers.session_log", "providers", "renderers", "session", "session.session"),
+    "terminal.keyboard",
+}
+#: Rooms that may come whole.
+WHOLE = {"config", "core", "history", "providers", "renderers", "text", "wire"}
 #: The SDK's client, without the types of the endpoints.
 SDK = {"openai", "pydantic", "pydantic_core", "annotated_types", "typing_inspection", "typing_extensions", "distro"}
 HTTP = {"httpx", "httpcore", "h11", "anyio", "sniffio", "idna", "certifi", "httpx_aiohttp", "jiter"}
@@ -57,7 +46,8 @@ def program(*flags: str) -> Sequence[str]:
 
 
 def ours(names: set[str]) -> set[str]:
-    return {name.split(".")[1] for name in names if name.startswith("streaming_chat.")}
+    found = {name.partition(".")[2] for name in names if name.startswith("streaming_chat.")}
+    return {room if (room := name.partition(".")[0]) in WHOLE else name for name in found}
 
 
 def libraries(names: set[str]) -> set[str]:
@@ -68,7 +58,7 @@ def libraries(names: set[str]) -> set[str]:
 def test_help_version_and_wrong_usage_need_no_library(world: World, arguments: list[str]) -> None:
     done = world.run(*arguments, program=program())
     names = imported(done.stderr.decode())
-    assert "streaming_chat.cli" in names
+    assert "streaming_chat.cli.main" in names
     assert ours(names) <= BASE
     assert libraries(names) == set()
     assert not names & {"asyncio", "email", "http", "logging", "socket", "sqlite3", "ssl", "uuid"}
@@ -80,7 +70,7 @@ def test_an_answer_needs_the_client_of_the_sdk_and_no_more(world: World, server:
     done = world.run(*arguments, program=program(), env={"OPENAI_API_KEY": KEY}, **given)
     assert done.returncode == 0
     names = imported(done.stderr.decode())
-    assert ours(names) <= ASKING | {"history"}
+    assert ours(names) <= ASKING
     assert libraries(names) <= SDK | HTTP | {"platformdirs", "dotenv"}
     assert {name for name in names if name.startswith(("openai.types", "openai.resources", "openai.lib"))} == set()
 
@@ -91,8 +81,9 @@ def test_a_prompt_is_there_before_the_editor_and_the_sdk(world: World, server: S
     )
     screen.wait_until(lambda: b"You:" in screen.raw)
     names = imported(screen.raw.decode(errors="replace").replace("\r", "").partition("You:")[0])
-    assert "streaming_chat.repl" in names
-    assert ours(names) <= ASKING | {"history", "commands", "repl", "line_reader", "editor", "usage_lines", "dotenv_lines"}
+    assert "streaming_chat.chat.repl" in names
+    chat = {"chat", "chat.commands", "chat.repl", "chat.line_reader", "chat.editor", "chat.usage_lines"}
+    assert ours(names) <= ASKING | chat
     assert libraries(names) <= {"platformdirs", "dotenv"}
     # The editor comes behind it, and the SDK when that is drawn.
     screen.wait_until(lambda: b"prompt_toolkit.application" in screen.raw)
@@ -128,7 +119,7 @@ def test_without_the_sdk_it_is_told(world: World, ask: Callable[..., Any]) -> No
 def test_where_python_imports_lazily_the_program_does(world: World) -> None:
     # There is no Python 3.15 in reach of this test: it shows that the switches are used, not what they do.
     code = (
-        "import os, sys; calls = []; sys.set_lazy_imports = calls.append; importers = ('streaming_chat.cli', 'openai');"
+        "import os, sys; calls = []; sys.set_lazy_imports = calls.append; importers = ('streaming_chat.cli.main', 'openai');"
         "sys.set_lazy_imports_filter = lambda wants: calls.extend(wants(name, 'json', None) for name in importers);"
         "sys.version_info = (3, 15, 0, 'final', 0);"
         "os._exit = lambda status: print(calls, status); sys.argv = ['x', '--version'];"

@@ -1,145 +1,192 @@
-"""The rules of docs/architecture.md: imports point down only, and each heavy library has one importer."""
+"""The rules of docs/architecture.md: imports point down, modules form no cycle, and what is dangerous has one place."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "streaming_chat"
 
-#: From the bottom up. A module may import what stands below it, and a family (core, renderers, providers) its own.
-LAYERS = (
-    {"core", "__init__"},
-    {"signals", "values", "folders", "spelling", "standard_input", "deadline"},
-    {"terminal", "price_list", "dotenv_file", "toml_file"},
-    {"keyboard", "trust", "argument_parser"},
-    {"settings", "notices", "turn", "line_reader", "adaptations"},
-    {"renderers", "providers", "history", "local_server"},
-    {"transcripts"},
-    {
-        "session_log",
-        "session_transcript",
-        "config_command",
-        "dotenv_lines",
-        "history_command",
-        "replay",
-        "editor",
-        "usage_lines",
-        "telemetry",
-    },
-    {"session", "trust_command"},
-    {"commands"},
-    {"line_editor"},
-    {"repl"},
-    {"cli"},
-    {"__main__"},
+#: From the bottom up. A module may import what stands below its room, and what stands in it.
+ROOMS = (
+    "core",
+    "text",
+    "wire",
+    "markdown",
+    "config",
+    "engine",
+    "terminal",
+    "providers",
+    "renderers",
+    "history",
+    "documents",
+    "observers",
+    "session",
+    "chat",
+    "cli",
+    "__main__",
 )
-RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+RANK = {name: rank for rank, name in enumerate(ROOMS)}
 
 #: Library → the one file, or folder, that may import it.
 ONE_IMPORTER = {
+    "argparse": "cli",
     "openai": "providers/openai_sdk.py",
-    "xllamacpp": "local_server.py",
-    "prompt_toolkit": "line_editor.py",
+    "xllamacpp": "providers/local/server.py",
+    "prompt_toolkit": "chat/line_editor.py",
     "sqlite3": "history",
-    "dotenv": "dotenv_file.py",
-    "platformdirs": "folders.py",
-    "plotext": "history_command/stats/plot.py",
-    "opentelemetry": "telemetry.py",
-    "requests": "telemetry.py",
-    "pygments": "core/markdown/lexing.py",
-    "markdown_it": "transcripts/markup.py",
-    "wcwidth": "core/markdown/widths.py",
+    "dotenv": "config/dotenv.py",
+    "platformdirs": "config/folders.py",
+    "plotext": "cli/commands/history/stats/plot.py",
+    "opentelemetry": "observers/telemetry.py",
+    "requests": "observers/telemetry.py",
+    "pygments": "markdown/lexing.py",
+    "markdown_it": "documents/markup.py",
+    "wcwidth": "text/widths.py",
 }
 #: Libraries that none of the program's imports may bring in before they are needed.
 INSIDE_A_FUNCTION = {
     *("openai", "xllamacpp", "dotenv", "platformdirs", "plotext", "pygments", "markdown_it", "opentelemetry", "requests")
 }
-
-MODULES = sorted(SOURCE.rglob("*.py"))
-
-
-def imports(path: Path) -> Iterator[tuple[str, ast.stmt, bool]]:
-    """Name, statement, and whether it runs when the module is imported."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    later = {
-        id(node)
-        for outer in ast.walk(tree)
-        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef))
-        or (isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING")
-        for node in ast.walk(outer)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node, id(node) not in later
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} imports by a relative name"
-            yield node.module or "", node, id(node) not in later
-
-
-def family(path: Path) -> str:
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+#: Rooms of values and rules: no input, no output, no clock.
+PURE = {"core", "text", "wire", "markdown"}
+#: What they may import of the standard library.
+PURE_IMPORTS = {
+    *("__future__", "array", "bisect", "codecs", "collections", "dataclasses", "email", "enum", "fnmatch", "functools"),
+    *("html", "itertools", "json", "math", "re", "struct", "typing", "unicodedata"),
+}
+#: The standard streams are written by these alone.
+OUTPUTS = {"terminal/output.py", "__main__.py"}
+#: What reads the process environment, and what it reads there.
+ENVIRONMENT = {
+    "chat/editor.py": "VISUAL, EDITOR",
+    "chat/line_editor.py": "TERM",
+    "chat/repl.py": "TERM",
+    "cli/main.py": "all of it, for the settings",
+    "config/folders.py": "XDG_*, HOME",
+    "providers/failures.py": "SSL_CERT_FILE, proxies",
+    "providers/network.py": "proxies",
+    "session/session.py": "TERM",
+    "terminal/keyboard.py": "TERM",
+}
 
 
-def name_of(path: Path) -> str:
-    return path.relative_to(SOURCE).as_posix()
+class Import(NamedTuple):
+    """One imported name: `at_import` says whether that happens when the module is imported."""
+
+    name: str
+    statement: str
+    at_import: bool
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_point_down(path):
-    own = family(path)
-    assert own in RANK, f"{own} has no place in the layers"
-    for name, _, _ in imports(path):
-        parts = name.split(".")
-        if parts[0] != "streaming_chat":
+class Module:
+    """A file of the program, parsed once."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.relative_to(SOURCE).as_posix()
+        self.room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        self.dotted = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        self.text = path.read_text(encoding="utf-8")
+        self.nodes = list(ast.walk(ast.parse(self.text)))
+        self.imports = list(self._imports())
+
+    def _imports(self) -> Iterator[Import]:
+        later = {
+            id(node)
+            for outer in self.nodes
+            if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef))
+            or (isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING")
+            for node in ast.walk(outer)
+        }
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    yield Import(alias.name, ast.unparse(node), id(node) not in later)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.name} imports by a relative name"
+                for alias in node.names:
+                    yield Import(f"{node.module}.{alias.name}", ast.unparse(node), id(node) not in later)
+
+    def own_imports(self) -> Iterator[tuple[str, Import]]:
+        """The modules of this program that it imports, by dotted name without the package's."""
+        for one in self.imports:
+            package, _, name = one.name.partition(".")
+            if package != "streaming_chat":
+                continue
+            while name and name not in by_name():
+                name = name.rpartition(".")[0]
+            if name != self.dotted:
+                yield name, one
+
+
+@cache
+def by_name() -> dict[str, Module]:
+    return {module.dotted: module for module in MODULES}
+
+
+MODULES = [Module(path) for path in sorted(SOURCE.rglob("*.py"))]
+each_module = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+
+
+def test_every_module_has_its_room():
+    assert {module.room for module in MODULES} - {"__init__"} == set(ROOMS)
+
+
+@each_module
+def test_imports_point_down(module):
+    for name, one in module.own_imports():
+        room = name.partition(".")[0]
+        if module.room == "__init__" or not room or room == module.room:
             continue
-        other = parts[1] if len(parts) > 1 else "__init__"
-        assert other == own or RANK[other] < RANK[own], f"{own} imports {name}"
+        assert RANK[room] < RANK[module.room], one.statement
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_each_heavy_library_has_one_importer(path):
-    for name, node, at_import in imports(path):
-        library = name.split(".")[0]
+def test_modules_form_no_cycle():
+    """Imports inside functions count too: a cycle that is put off is one all the same."""
+    arrows = {module.dotted: {name for name, _ in module.own_imports() if name} for module in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for other in sorted(arrows[name]):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in arrows:
+        visit(name, ())
+
+
+@each_module
+def test_each_heavy_library_has_one_importer(module):
+    for one in module.imports:
+        library = one.name.partition(".")[0]
         if library in ONE_IMPORTER:
-            assert ONE_IMPORTER[library] in (name_of(path), family(path)), ast.unparse(node)
+            assert ONE_IMPORTER[library] in (module.name, module.room), one.statement
         if library in INSIDE_A_FUNCTION:
-            assert not at_import, f"{path.name} imports {library} when it is imported itself"
+            assert not one.at_import, f"{module.name} imports {library} when it is imported itself"
 
 
-@pytest.mark.parametrize("path", sorted((SOURCE / "core").rglob("*.py")), ids=name_of)
-def test_the_core_does_no_input_or_output_and_reads_no_clock(path):
-    allowed = {
-        "__future__",
-        "streaming_chat",
-        "array",
-        "bisect",
-        "codecs",
-        "collections",
-        "dataclasses",
-        "email",
-        "enum",
-        "struct",
-    }
-    allowed |= {"fnmatch", "functools", "html", "itertools", "json", "math", "re", "struct", "typing", "unicodedata"}
-    allowed |= {library for library, place in ONE_IMPORTER.items() if place == name_of(path)}
-    used = {name.split(".")[0] for name, _, _ in imports(path)}
+@pytest.mark.parametrize("module", [one for one in MODULES if one.room in PURE], ids=lambda module: module.name)
+def test_pure_rooms_do_no_input_or_output_and_read_no_clock(module):
+    allowed = PURE_IMPORTS | {"streaming_chat"}
+    allowed |= {library for library, place in ONE_IMPORTER.items() if place == module.name}
+    used = {one.name.partition(".")[0] for one in module.imports}
     assert used <= allowed, used - allowed
     assert not {"open", "print", "input"} & {
-        node.func.id
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        node.func.id for node in module.nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_every_write_goes_through_the_one_place_for_outputs(path):
+@each_module
+def test_every_write_goes_through_the_one_place_for_outputs(module):
     used = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "sys":
             used.add(node.attr)
         elif isinstance(node, ast.ImportFrom) and node.module == "sys":
@@ -147,17 +194,34 @@ def test_every_write_goes_through_the_one_place_for_outputs(path):
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
             used.add("stdout")
     outputs = used & {"stdout", "stderr", "__stdout__", "__stderr__"}
-    assert not outputs or name_of(path) in ("terminal.py", "__main__.py"), outputs
+    assert not outputs or module.name in OUTPUTS, outputs
 
 
 def test_only_one_place_changes_a_terminals_settings():
-    assert [name_of(path) for path in MODULES if "tcsetattr" in path.read_text(encoding="utf-8")] == ["keyboard.py"]
+    assert [module.name for module in MODULES if "tcsetattr" in module.text] == ["terminal/keyboard.py"]
 
 
-def test_the_streaming_loop_knows_neither_providers_nor_renderers():
-    names = {name for name, _, _ in imports(SOURCE / "turn.py")}
-    assert not [name for name in names if "providers" in name or "renderers" in name]
+def test_the_environment_is_read_where_the_list_says():
+    used = {
+        module.name
+        for module in MODULES
+        for node in module.nodes
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv", "os.environb")
+    }
+    assert used == set(ENVIRONMENT)
 
 
-def test_every_module_has_its_place():
-    assert {family(path) for path in MODULES} == set(RANK)
+def test_the_engine_knows_no_component():
+    """Providers, observers and signals are passed in, so that another program can run a turn with its own."""
+    rooms = {name.partition(".")[0] for module in MODULES if module.room == "engine" for name, _ in module.own_imports()}
+    assert rooms - {""} <= {"core", "text", "wire", "engine"}
+
+
+def test_commands_do_not_import_one_another():
+    def command(dotted: str) -> str:
+        return dotted.split(".")[2] if dotted.startswith("cli.commands.") else ""
+
+    for module in MODULES:
+        own = command(module.dotted)
+        others = {command(name) for name, _ in module.own_imports()} - {"", own}
+        assert not (own and others), f"{module.name} imports {others}"

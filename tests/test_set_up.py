@@ -155,11 +155,11 @@ def test_ctrl_c_while_the_packages_for_the_tests_are_installed(make: Callable[..
     # The packages of the program were whole by then.
     assert make("chat").wait_for_exit() == 0
     assert calls(clone) == ["projects/02-streaming-chat/streaming_chat.py"]
-    again = make("test", "ARGS=tests/test_cli.py -k some")
+    again = make("test", "ARGS=tests/cli/test_cli.py -k some")
     assert again.wait_for_exit() == 0
     assert steps_of(again)[1:] == [*STEPS, FOR_TESTS]
     assert again.text.splitlines()[-1].startswith("the tests: -m pytest ")
-    assert again.text.endswith(" tests/test_cli.py -k some")
+    assert again.text.endswith(" tests/cli/test_cli.py -k some")
 
 
 def test_a_step_that_fails_is_told_with_its_own_words_and_done_again(make: Callable[..., Screen], clone: Path) -> None:

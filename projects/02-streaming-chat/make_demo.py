@@ -17,7 +17,7 @@ from typing import NamedTuple
 PROJECT = Path(__file__).resolve().parent
 ROOT = PROJECT.parents[1]
 DEMO = PROJECT / "demo"
-sys.path[0] = str(ROOT / "tests")
+sys.path[0] = str(ROOT / "tests" / "support")
 
 from screen import Screen  # noqa: E402 # the path comes first
 

@@ -71,7 +71,7 @@ def _status() -> object:
     if interruptible:
         # There is nothing to be put in order yet, and a KeyboardInterrupt in the middle of an import can get lost.
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    from streaming_chat.cli import run
+    from streaming_chat.cli.main import run
 
     if interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -79,7 +79,7 @@ def _status() -> object:
         status: object = run(sys.argv[1:])
     except SystemExit as ending:
         status = ending.code
-    # What was asked for has been written by now, and checked (terminal.py). What a library has left here may have no
+    # What was asked for has been written by now, and checked (terminal/output.py). What a library has left here may have no
     # terminal any more.
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming_chat.chat.usage_lines import summary, usage_lines
 from streaming_chat.core.events import Usage
 from streaming_chat.core.usage_sums import Sum, UsageSums
-from streaming_chat.usage_lines import summary, usage_lines
 
 counts = st.none() | st.integers(0, 10**9)
 usages = st.none() | st.builds(Usage, counts, counts, counts, counts)

@@ -21,10 +21,10 @@ from conftest import KEY, World
 from screen import Screen
 from server import CERTIFICATE, Send, Server, answer
 from streaming_chat.core.conversation import ChatRequest, Message
-from streaming_chat.providers import connection
-from streaming_chat.providers.connection import Connector, connect
+from streaming_chat.engine.loop import run_turn
+from streaming_chat.providers import network as connection
+from streaming_chat.providers.network import Connector, connect
 from streaming_chat.providers.openai_sdk import OpenAISDK
-from streaming_chat.turn import run_turn
 
 REQUEST = ChatRequest(model="m", messages=(Message("user", "hi"),))
 #: What a loopback server sends to be understood, and that it keeps the connection.

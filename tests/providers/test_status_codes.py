@@ -6,10 +6,10 @@ import pytest
 
 from server import Server, http_error
 from streaming_chat.core.conversation import ChatRequest, Message
-from streaming_chat.core.sanitize import sanitize
+from streaming_chat.engine.loop import run_turn
 from streaming_chat.providers.openai_sdk import OpenAISDK
 from streaming_chat.renderers.status import exit_status
-from streaming_chat.turn import run_turn
+from streaming_chat.text.sanitize import sanitize
 
 STATUSES = {
     **dict.fromkeys((400, 404, 405, 409, 413, 415, 422, 431), 8),

@@ -13,16 +13,16 @@ from screen import Terminal
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.errors import ServerError
 from streaming_chat.core.events import Outcome, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
-from streaming_chat.core.reply import Turn
-from streaming_chat.core.sanitize import sanitize
 from streaming_chat.core.timing import Timing
-from streaming_chat.notices import Notices
+from streaming_chat.core.turn import Turn
 from streaming_chat.renderers.live import LiveRenderer
 from streaming_chat.renderers.plain import TerminalRenderer
 from streaming_chat.renderers.status import StatusRenderer
-from streaming_chat.terminal import STYLES, Output
+from streaming_chat.terminal.notices import Notices
+from streaming_chat.terminal.output import STYLES, Output
+from streaming_chat.text.sanitize import sanitize
 
-sys.path.append(str(Path(__file__).parents[1] / "core"))
+sys.path.append(str(Path(__file__).parents[1] / "text"))
 from test_sanitize import ATTACKS
 
 #: All that this program itself sends to a terminal here.

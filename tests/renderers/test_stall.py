@@ -19,11 +19,11 @@ from wcwidth import wcwidth
 from screen import Terminal
 from server import LAST_FRAME, Gate, Hang, Send, answer, chunk, frame, sse
 from streaming_chat.core.events import Finished, Outcome, ReasoningDelta, Retrying, Sent, Started, TextDelta, ToolCallDelta
-from streaming_chat.core.sanitize import sanitize
 from streaming_chat.renderers import stall
 from streaming_chat.renderers.plain import TerminalRenderer
 from streaming_chat.renderers.stall import StallHint, certain_width, most_columns
-from streaming_chat.terminal import Output
+from streaming_chat.terminal.output import Output
+from streaming_chat.text.sanitize import sanitize
 
 LONG = "no data for {}s · Ctrl-C ends the answer"
 LONG_BEHIND_TEXT = " no data for {}s - Ctrl-C ends the answer"

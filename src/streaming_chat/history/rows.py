@@ -16,10 +16,10 @@ from streaming_chat.core.arrivals import Arrival, decode_arrivals
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.events import Outcome, Usage
-from streaming_chat.core.reply import ToolCall, Turn
-from streaming_chat.core.surrogates import has_surrogate
 from streaming_chat.core.timing import Gaps, Timing
+from streaming_chat.core.turn import ToolCall, Turn
 from streaming_chat.history.cells import Cells
+from streaming_chat.text.surrogates import has_surrogate
 
 INSERT_TURN = """
     INSERT INTO turns (session, started_at, endpoint, model, settings, prompt, messages)

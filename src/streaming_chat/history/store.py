@@ -18,10 +18,8 @@ from streaming_chat.core.arrivals import KIND_OF_EVENT, arrival_words, to_bytes
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError, UsageError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, Started, TextDelta, ToolCallDelta
-from streaming_chat.core.reply import Turn
-from streaming_chat.core.secret import without_secret
+from streaming_chat.core.turn import Turn
 from streaming_chat.history.damage import Damaged, NotOurs, is_damage, set_aside
-from streaming_chat.history.file import Connection, open_file, shrink, transaction
 from streaming_chat.history.importing import import_turns
 from streaming_chat.history.rows import (
     DELETE_PIECES,
@@ -46,8 +44,10 @@ from streaming_chat.history.rows import (
     turn_ended,
     turn_summary,
 )
+from streaming_chat.history.schema import Connection, open_file, shrink, transaction
+from streaming_chat.history.search import found_rows, mend_index, numbers
 from streaming_chat.history.selection import Selection
-from streaming_chat.history.words import found_rows, mend_index, numbers
+from streaming_chat.text.secret import without_secret
 
 #: Seconds between two saves of a running turn. Half of the contract's second: the other half is for a slow disk.
 SAVE_INTERVAL = 0.5

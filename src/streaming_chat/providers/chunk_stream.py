@@ -19,14 +19,14 @@ from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
-from streaming_chat.core.chunk import finish_reason_of, has_answer, index_of, plain_text_of
 from streaming_chat.core.errors import ChatError, NotAStream, ServerError
 from streaming_chat.core.json_text import has_too_many_values
 from streaming_chat.core.limits import LONGEST_EVENT, TOO_LONG, TOO_MANY_VALUES
-from streaming_chat.core.reply import DONE
-from streaming_chat.core.sse import ServerSentEvent, SSEDecoder
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.failures import not_a_stream, of_error_chunk, request_id_of, too_much, translate
+from streaming_chat.wire.chunk import finish_reason_of, has_answer, index_of, plain_text_of
+from streaming_chat.wire.reply import DONE
+from streaming_chat.wire.sse import ServerSentEvent, SSEDecoder
 
 #: Seconds after `finish_reason` in which usage and `[DONE]` may come.
 _GRACE: Final = 2.0

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from streaming_chat.core.json_text import from_json
-from streaming_chat.core.secret import holds_secret, is_secret, values_without_secret, without_secret
+from streaming_chat.text.secret import holds_secret, is_secret, values_without_secret, without_secret
 
 #: Domains for local use alone: RFC 6761 (localhost), RFC 6762 (local), RFC 8375 (home.arpa), ICANN 2024 (internal).
 _NEAR = (".localhost", ".local", ".home.arpa", ".internal")

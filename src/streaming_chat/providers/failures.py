@@ -34,11 +34,11 @@ from streaming_chat.core.errors import (
     UsageError,
 )
 from streaming_chat.core.json_text import from_json
-from streaming_chat.core.one_line import one_line
 from streaming_chat.core.retry import LONGEST_WAIT, retry_after
-from streaming_chat.core.secret import masked
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.greeting import greeting_of
+from streaming_chat.text.lines import one_line
+from streaming_chat.text.secret import masked
 
 #: Status code → the error that it means. A 4xx that is not here is a rejected request, everything else the server's fault.
 _ERROR_OF_STATUS: Mapping[int, type[ChatError]] = {

@@ -2,7 +2,7 @@
 
 The SDK keeps what it is good at: endpoint, authentication, proxies, the HTTP of it. Its own stream decoder is not
 used, because it hides `[DONE]` and loses text; the bytes go to chunk_stream.py. Its retries and redirects are
-switched off: the first happen in the open (turn.py), the second would carry key and prompt to another place.
+switched off: the first happen in the open (engine/loop.py), the second would carry key and prompt to another place.
 
 Requests go by `client.post`, the SDK's way to any endpoint, and not by `client.chat.completions`: that imports the classes
 of all endpoints, a quarter of the time until the first request, and builds the same request. Connections: connection.py.
@@ -22,13 +22,13 @@ from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ServerError
 from streaming_chat.core.json_text import from_json, has_too_many_values
 from streaming_chat.core.limits import LONGEST_EVENT, TOO_LONG, TOO_MANY_VALUES
-from streaming_chat.core.one_line import cut
 from streaming_chat.providers.body import ACCEPTED, response_hook
 from streaming_chat.providers.chunk_stream import ChunkStream
-from streaming_chat.providers.connection import KEPT_FOR, Connector, KeptConnections, ProxiedConnector
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.failures import too_much, translate, translate_construction
+from streaming_chat.providers.network import KEPT_FOR, Connector, KeptConnections, ProxiedConnector
 from streaming_chat.providers.sdk_import import import_sdk
+from streaming_chat.text.lines import cut
 
 if TYPE_CHECKING:
     import openai

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from streaming_chat.core.events import Event, Sent, TextDelta
 from streaming_chat.renderers.plain import TerminalRenderer
 from streaming_chat.renderers.stall import StallHint, terminal_columns
-from streaming_chat.terminal import Output
+from streaming_chat.terminal.output import Output
 
 if TYPE_CHECKING:
-    from streaming_chat.core.markdown import MarkdownStream
+    from streaming_chat.markdown import MarkdownStream
 
 #: The width of a terminal that does not tell its own.
 _USUAL_WIDTH = 80
@@ -23,7 +23,7 @@ _USUAL_WIDTH = 80
 def prepare(*, is_late: Callable[[], bool] = lambda: False) -> None:
     """Import what formats text and, unless `is_late`, what colours code: time that is there while nobody waits for it."""
     with suppress(ImportError):
-        from streaming_chat.core.markdown.code import Highlighter
+        from streaming_chat.markdown.code import Highlighter
 
         if not is_late():
             Highlighter("python")
@@ -70,7 +70,7 @@ class LiveRenderer(TerminalRenderer):
         if markdown is None:
             if is_last:
                 return text
-            from streaming_chat.core.markdown import MarkdownStream
+            from streaming_chat.markdown import MarkdownStream
 
             markdown = MarkdownStream(self._width(), self._color, theme=self._theme, hyperlinks=self._hyperlinks)
         # A terminal may have been made wider or narrower. Asking costs less than hearing of it would.

@@ -30,10 +30,10 @@ from streaming_chat.core.events import (
     UsageReported,
 )
 from streaming_chat.core.prices import NO_PRICES, Prices
-from streaming_chat.core.reply import Turn
-from streaming_chat.core.sanitize import sanitize_json
-from streaming_chat.core.surrogates import SurrogateJoiner
-from streaming_chat.terminal import Output
+from streaming_chat.core.turn import Turn
+from streaming_chat.terminal.output import Output
+from streaming_chat.text.sanitize import sanitize_json
+from streaming_chat.text.surrogates import SurrogateJoiner
 
 #: The name of each event that is a line; `end` is the turn.
 _NAMES: dict[type[object], str] = {

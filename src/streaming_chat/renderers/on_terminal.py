@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from streaming_chat.config.options import Settings
 from streaming_chat.renderers.plain import TerminalRenderer
 from streaming_chat.renderers.stall import StallHint
-from streaming_chat.settings import Settings
-from streaming_chat.terminal import Output
+from streaming_chat.terminal.output import Output
 
 
 def terminal_renderer(settings: Settings, output: Output, aside: Output, hint: StallHint | None = None) -> TerminalRenderer:

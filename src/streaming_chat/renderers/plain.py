@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
-from streaming_chat.core.one_line import one_line
-from streaming_chat.core.reply import Turn
-from streaming_chat.core.sanitize import Sanitizer
+from streaming_chat.core.turn import Turn
 from streaming_chat.renderers.stall import StallHint
-from streaming_chat.terminal import Output
+from streaming_chat.terminal.output import Output
+from streaming_chat.text.lines import one_line
+from streaming_chat.text.sanitize import Sanitizer
 
 
 class PlainRenderer:

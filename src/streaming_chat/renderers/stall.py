@@ -30,8 +30,8 @@ from contextlib import suppress
 
 from streaming_chat.core.errors import OutputClosed
 from streaming_chat.core.events import Event, Finished, Retrying, Sent
-from streaming_chat.core.reply import Turn
-from streaming_chat.terminal import Output
+from streaming_chat.core.turn import Turn
+from streaming_chat.terminal.output import Output
 
 #: Seconds without data before the hint. A first token rarely takes longer, and a person begins to doubt at about ten
 #: (Nielsen, Usability Engineering, 1993, chapter 5).

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from streaming_chat.core.adaptation import ADAPTATIONS
 from streaming_chat.core.errors import ExitStatus, OutputClosed
 from streaming_chat.core.events import Adapted, Event, NotStreamed, Outcome, ReasoningUnmarked, Retrying, Skipped
-from streaming_chat.core.one_line import one_line
 from streaming_chat.core.prices import NO_PRICES, Prices
-from streaming_chat.core.reply import OUTCOME_OF_FINISH_REASON, Turn
 from streaming_chat.core.timing import Timing
-from streaming_chat.notices import Notices
+from streaming_chat.core.turn import Turn
+from streaming_chat.terminal.notices import Notices
+from streaming_chat.text.lines import one_line
+from streaming_chat.wire.reply import OUTCOME_OF_FINISH_REASON
 
 #: Outcome → what happened and what to do. `complete` needs no words, and `error` brings its own.
 EXPLANATIONS: Mapping[Outcome, tuple[str, str]] = {

@@ -1,0 +1,1 @@
+"""The chat in a terminal: its loop, its commands, its line editing."""

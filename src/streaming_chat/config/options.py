@@ -1,0 +1,600 @@
+"""Every option of the program, in one table: `Settings`, whose fields carry flag, environment variable, parser and help.
+
+A value comes from the first of these that has one: flag, environment, `.env` (the nearest one upward from the working
+folder, as far as config/trust.py lets it count), `config.toml`, built-in. An empty environment variable is as good as none.
+Where a value came from is kept, for `config` and for the message when it cannot be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from streaming_chat.config.dotenv import DotenvFile, nearest_dotenv
+from streaming_chat.config.price_list import read_prices
+from streaming_chat.config.spelling import nearest
+from streaming_chat.config.toml import read_toml
+from streaming_chat.config.trust import BASE_URL_VARIABLE, Dotenv, Trust
+from streaming_chat.config.values import (
+    count,
+    currency_sign,
+    environment_variable,
+    file_path,
+    fraction,
+    http_url,
+    number_between,
+    on_or_off,
+    one_of,
+    one_or_more,
+    parameters,
+    present,
+    seconds,
+    some_of,
+    thread_count,
+    unparsed,
+    words,
+)
+from streaming_chat.core.errors import CredentialsError, UsageError
+from streaming_chat.core.prices import NO_PRICES, Prices
+
+BUILT_IN = "built-in"
+#: Characters. Tokens with claims inside (JWT) have some thousand.
+_LONGEST_KEY = 8192
+#: Characters of a value in a `.env` that is not trusted.
+_LONGEST_UNTRUSTED = 500
+CONFIG_FILE_NAME = "config.toml"
+
+
+@dataclass(frozen=True)
+class Option:
+    """How one setting is given. `parse` turns text into the value, or raises ValueError with "must be …".
+
+    One without flags is given in `config.toml` alone.
+    """
+
+    parse: Callable[[str], Any]
+    help: str
+    flags: tuple[str, ...] = ()
+    environment: str | None = None
+    metavar: str | None = None
+    #: A flag without a value, whose presence means True.
+    is_switch: bool = False
+    #: A flag that may be given several times.
+    is_repeated: bool = False
+    #: Whether `/set` changes it in the chat.
+    is_settable: bool = False
+    #: Whether it may stand in `config.toml`: what shapes one call's output has no place there.
+    in_config_file: bool = True
+    #: Whether it counts in a `.env` that the user has not trusted. Only what can neither send anything elsewhere nor keep or
+    #: hide anything: models, sampling, appearance. `base_url` and the key have rules of their own (`_with_key`).
+    in_untrusted_dotenv: bool = False
+    #: Whether it names a file that is read and obeyed.
+    is_read_file: bool = False
+
+
+def _option(default: Any, parse: Callable[[str], Any], help: str, *flags: str, **more: Any) -> Any:  # noqa: A002 # the word that argparse uses
+    metadata = {"option": Option(parse, help, flags, **more)}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values in force, and in `origins` where each that is not built-in came from."""
+
+    model: str = _option(
+        "gpt-4o-mini",
+        words,
+        "model to ask",
+        "-m",
+        "--model",
+        environment="STREAMING_CHAT_MODEL",
+        metavar="NAME",
+        is_settable=True,
+        in_untrusted_dotenv=True,
+    )
+    temperature: float | None = _option(
+        None,
+        number_between(0, 2),
+        "sampling temperature, 0 to 2",
+        "--temperature",
+        environment="STREAMING_CHAT_TEMPERATURE",
+        metavar="T",
+        is_settable=True,
+        in_untrusted_dotenv=True,
+    )
+    top_p: float | None = _option(
+        None,
+        fraction,
+        "nucleus sampling: the share of probability to sample from, 0 to 1",
+        "--top_p",
+        "--top-p",
+        environment="STREAMING_CHAT_TOP_P",
+        metavar="P",
+        is_settable=True,
+        in_untrusted_dotenv=True,
+    )
+    max_tokens: int | None = _option(
+        None,
+        one_or_more,
+        "most tokens in an answer",
+        "--max-tokens",
+        environment="STREAMING_CHAT_MAX_TOKENS",
+        metavar="N",
+        is_settable=True,
+        in_untrusted_dotenv=True,
+    )
+    system: str | None = _option(
+        None,
+        words,
+        "system message, sent before every prompt",
+        "-s",
+        "--system",
+        environment="STREAMING_CHAT_SYSTEM",
+        metavar="TEXT",
+        is_settable=True,
+    )
+    param: Mapping[str, Any] = _option(
+        {},
+        parameters,
+        "any other field of the request; VALUE is JSON, or else text (may be repeated)",
+        "--param",
+        metavar="KEY=VALUE",
+        is_repeated=True,
+    )
+    stateful: bool = _option(
+        False,
+        on_or_off,
+        "send the earlier turns of the chat along",
+        "--stateful",
+        environment="STREAMING_CHAT_STATEFUL",
+        is_switch=True,
+    )
+    context_tokens: int | None = _option(
+        None,
+        one_or_more,
+        "most tokens of a request and its answer: what is older is left out of a stateful chat",
+        "--context-tokens",
+        environment="STREAMING_CHAT_CONTEXT_TOKENS",
+        metavar="N",
+        is_settable=True,
+    )
+    continue_last: bool = _option(
+        False,
+        on_or_off,
+        "go on with the last conversation of the history; implies --stateful",
+        "-c",
+        "--continue",
+        is_switch=True,
+        in_config_file=False,
+    )
+    resume: int | None = _option(
+        None,
+        one_or_more,
+        "go on with the conversation that ends in turn N of the history; implies --stateful",
+        "--resume",
+        metavar="N",
+        in_config_file=False,
+    )
+    base_url: str = _option(
+        "https://api.openai.com/v1",
+        http_url,
+        "endpoint, up to and with /v1",
+        "--base-url",
+        environment=BASE_URL_VARIABLE,
+        metavar="URL",
+    )
+    no_stdin: bool = _option(
+        False,
+        on_or_off,
+        "leave standard input alone: in a loop that reads a list, for one",
+        "-n",
+        "--no-stdin",
+        is_switch=True,
+        in_config_file=False,
+    )
+    insecure_http: bool = _option(
+        False,
+        on_or_off,
+        "send the key over http:// to another network too, where others can read it",
+        "--insecure-http",
+        is_switch=True,
+        in_config_file=False,
+    )
+    ca: Path | None = _option(
+        None,
+        file_path,
+        "file with the certificate authorities to trust, in place of the usual ones",
+        "--ca",
+        environment="STREAMING_CHAT_CA",
+        is_read_file=True,
+        metavar="FILE",
+    )
+    api_key_env: str = _option(
+        "OPENAI_API_KEY",
+        environment_variable,
+        "environment variable that holds the key (there is no flag for a key: `ps` would show it)",
+        "--api-key-env",
+        environment="STREAMING_CHAT_API_KEY_ENV",
+        metavar="NAME",
+    )
+    timeout: float = _option(
+        600.0,
+        seconds,
+        "longest silence of the server, in seconds",
+        "--timeout",
+        environment="STREAMING_CHAT_TIMEOUT",
+        metavar="SECONDS",
+    )
+    max_time: float | None = _option(
+        None,
+        seconds,
+        "maximum time of a whole turn, in seconds: retries and their waits included",
+        "--max-time",
+        environment="STREAMING_CHAT_MAX_TIME",
+        metavar="SECONDS",
+        is_settable=True,
+    )
+    retries: int = _option(
+        2,
+        count,
+        "further attempts after a failure that may pass; never after the first text",
+        "--retries",
+        environment="STREAMING_CHAT_RETRIES",
+        metavar="N",
+        is_settable=True,
+    )
+    local: bool = _option(
+        False,
+        on_or_off,
+        "answer with the embedded model, on this machine",
+        "--local",
+        environment="STREAMING_CHAT_LOCAL",
+        is_switch=True,
+    )
+    local_model: Path | None = _option(
+        None,
+        file_path,
+        "GGUF file for the embedded model (means --local)",
+        "--local-model",
+        environment="STREAMING_CHAT_LOCAL_MODEL",
+        is_read_file=True,
+        metavar="FILE",
+    )
+    local_threads: int | None = _option(
+        None,
+        thread_count,
+        "threads of the embedded model",
+        "--local-threads",
+        environment="STREAMING_CHAT_LOCAL_THREADS",
+        metavar="N",
+    )
+    json: bool = _option(
+        False, on_or_off, "print one JSON object a line for each event", "--json", is_switch=True, in_config_file=False
+    )
+    raw: bool = _option(
+        False,
+        on_or_off,
+        "show Markdown as it came",
+        "--raw",
+        environment="STREAMING_CHAT_RAW",
+        is_switch=True,
+        in_untrusted_dotenv=True,
+    )
+    theme: str = _option(
+        "dark",
+        one_of("dark", "light", "plain"),
+        "colours of formatted answers: for a dark or a light terminal, or none",
+        "--theme",
+        environment="STREAMING_CHAT_THEME",
+        metavar="dark|light|plain",
+        is_settable=True,
+        in_untrusted_dotenv=True,
+    )
+    hyperlinks: bool = _option(
+        False,
+        on_or_off,
+        "make links to http, https and mailto clickable (OSC 8), where the terminal can",
+        "--hyperlinks",
+        environment="STREAMING_CHAT_HYPERLINKS",
+        is_switch=True,
+    )
+    reasoning: str = _option(
+        "show",
+        one_of("show", "hide"),
+        "show or hide what a model thinks before it answers; only ever on a terminal, apart from the answer",
+        "--reasoning",
+        environment="STREAMING_CHAT_REASONING",
+        metavar="show|hide",
+        is_settable=True,
+        in_untrusted_dotenv=True,
+    )
+    quiet: bool = _option(
+        False,
+        on_or_off,
+        "no header, latency line or notice; errors stay",
+        "-q",
+        "--quiet",
+        environment="STREAMING_CHAT_QUIET",
+        is_switch=True,
+    )
+    no_color: bool = _option(
+        False, present, "no colour", "--no-color", environment="NO_COLOR", is_switch=True, in_untrusted_dotenv=True
+    )
+    no_history: bool = _option(
+        False,
+        on_or_off,
+        "keep no record of this session",
+        "--no-history",
+        environment="STREAMING_CHAT_NO_HISTORY",
+        is_switch=True,
+    )
+    private: bool = _option(
+        False,
+        on_or_off,
+        "keep nothing of this session: no history, no typed lines, no log",
+        "--private",
+        environment="STREAMING_CHAT_PRIVATE",
+        is_switch=True,
+    )
+    log_dir: Path | None = _option(
+        None,
+        file_path,
+        "write a log of the session into this folder",
+        "--log-dir",
+        environment="STREAMING_CHAT_LOG_DIR",
+        metavar="DIR",
+    )
+    export_dir: Path | None = _option(
+        None,
+        file_path,
+        "write a transcript of the session into this folder when it ends",
+        "--export-dir",
+        environment="STREAMING_CHAT_EXPORT_DIR",
+        metavar="DIR",
+    )
+    export_format: tuple[str, ...] = _option(
+        ("md",),
+        some_of("md", "html", "json", "cast", "svg"),
+        "formats of that transcript: md, html, json, cast, svg, several with commas, or all",
+        "--export-format",
+        environment="STREAMING_CHAT_EXPORT_FORMAT",
+        metavar="FORMATS",
+    )
+    otel: bool = _option(
+        False,
+        on_or_off,
+        "export a span and measurements of every turn to an OpenTelemetry collector, by the OTEL_* variables",
+        "--otel",
+        environment="STREAMING_CHAT_OTEL",
+        is_switch=True,
+    )
+    otel_content: bool = _option(
+        False,
+        on_or_off,
+        "with --otel: export prompts and answers too",
+        "--otel-content",
+        environment="STREAMING_CHAT_OTEL_CONTENT",
+        is_switch=True,
+    )
+    currency: str = _option("$", currency_sign, "sign or name of the currency of the prices")
+    prices: Prices = _option(
+        NO_PRICES, unparsed, 'what a million tokens cost: tables [prices."MODEL"] with prompt, completion and cached'
+    )
+    #: The key itself: not an option, so that it cannot be given where `ps` or a file for others shows it.
+    api_key: str | None = field(default=None, repr=False)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    #: The `.env` that was read.
+    dotenv: Dotenv | None = None
+    #: Where the key came from that is not sent: the base URL is that of a `.env` which the user has not trusted.
+    withheld_key: str | None = None
+
+    @property
+    def dotenv_file(self) -> Path | None:
+        """The path of the `.env` that was read."""
+        return None if self.dotenv is None else self.dotenv.path
+
+    @property
+    def is_base_url_from_dotenv(self) -> bool:
+        """Whether a `.env` decides where requests go."""
+        return self.dotenv is not None and self.origin("base_url") == f"{BASE_URL_VARIABLE} in {self.dotenv.path}"
+
+    @property
+    def is_base_url_trusted(self) -> bool:
+        """Whether the user has chosen where requests go, be it by trusting a `.env`."""
+        return self.dotenv is None or self.dotenv.is_trusted or not self.is_base_url_from_dotenv
+
+    def origin(self, name: str) -> str:
+        """Where the value of `name` came from."""
+        return self.origins.get(name, BUILT_IN)
+
+    def is_set(self, name: str) -> bool:
+        """Whether the user gave a value for `name`."""
+        return name in self.origins
+
+    def changed(self, name: str, value: Any, origin: str) -> Settings:
+        """These settings with another value for `name`; None for `value` goes back to the built-in one."""
+        origins = {**self.origins, name: origin}
+        if value is None:
+            del origins[name]
+            value = _FIELDS[name].default
+        return replace(self, **{name: value}, origins=origins)
+
+
+_FIELDS: Mapping[str, Field[Any]] = {one.name: one for one in fields(Settings)}
+#: Setting → its value while `private` is on, whatever else was said: what would keep something of the session is off.
+_UNDER_PRIVATE: Mapping[str, Any] = {"no_history": True, "log_dir": None, "export_dir": None, "otel_content": False}
+#: Name → option, in the order in which `--help` and `config` show them.
+OPTIONS: Mapping[str, Option] = {name: one.metadata["option"] for name, one in _FIELDS.items() if "option" in one.metadata}
+
+
+def load(
+    flags: Mapping[str, str],
+    environment: Mapping[str, str],
+    *,
+    folder: Path,
+    config_file: Path | None,
+    notice: Callable[[str], None],
+    trust_of: Callable[[DotenvFile], Trust] = lambda _file: Trust.UNTRUSTED,
+) -> Settings:
+    """Lay all sources over one another.
+
+    `flags` has the text of each flag that was given, by option name; `.env` is looked for from `folder` upward, and
+    `trust_of` says what the user thinks of it. UsageError names the value that cannot be used and where it stands.
+    """
+    from_config_file = _read_config_file(config_file) if config_file else {}
+    file = nearest_dotenv(folder, notice)
+    own_base_url = str(from_config_file.get("base_url", (Settings.base_url,))[0])
+    dotenv, from_dotenv = _judged(file, trust_of, own_base_url) if file else (None, {})
+
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, option in OPTIONS.items():
+        variable = option.environment
+        found: tuple[Any, str] | None = None
+        if name in flags:
+            found = flags[name], next(flag for flag in option.flags if flag.startswith("--"))
+        elif variable and environment.get(variable, "").strip():
+            found = environment[variable], f"{variable} in the environment"
+        elif dotenv and variable and from_dotenv.get(variable, "").strip():
+            found = from_dotenv[variable], f"{variable} in {dotenv.path}"
+        elif name in from_config_file:
+            found = from_config_file[name]
+        if found is not None:
+            given, origins[name] = found
+            values[name] = parse(name, given, origins[name]) if isinstance(given, str) else given
+            if option.is_read_file and not origins[name].startswith("--"):
+                # As in the folder of the file that says so, not in whichever folder the program is started.
+                values[name] = _place(name, origins[name], dotenv, config_file) / values[name]
+
+    settings = Settings(**values, origins=origins, dotenv=dotenv)
+    settings = _with_key(settings, environment, file.values if file else {})
+    return _kept_private(settings, notice) if settings.private else settings
+
+
+def _place(name: str, origin: str, dotenv: Dotenv | None, config_file: Path | None) -> Path:
+    """The folder from which the path in `name` is meant; the working folder for a variable of the environment."""
+    if dotenv is not None and origin == f"{OPTIONS[name].environment} in {dotenv.path}":
+        return dotenv.path.parent
+    return config_file.parent if config_file is not None and origin.startswith(f"{config_file}, ") else Path()
+
+
+def _judged(
+    file: DotenvFile, trust_of: Callable[[DotenvFile], Trust], own_base_url: str
+) -> tuple[Dotenv, Mapping[str, str]]:
+    """The `.env` as the session knows it, and the variables in it that count. `own_base_url` is in force without it."""
+    trust = trust_of(file)
+    if trust is Trust.TRUSTED:
+        return Dotenv(file, trust), file.values
+    counting: dict[str, str] = {}
+    ignored: list[str] = []
+    for name, option in OPTIONS.items():
+        value = file.values.get(option.environment or "", "")
+        if not option.environment or not value.strip():
+            continue
+        # A page of blanks, or a line break, could hide or forge what is told about the file.
+        is_plain = len(value) <= _LONGEST_UNTRUSTED and value.strip().isprintable()
+        if name == "base_url" and value.strip().rstrip("/") == own_base_url.rstrip("/"):
+            continue  # One that is in force anyway decides nothing, and stays the user's.
+        if is_plain and (name == "base_url" or option.in_untrusted_dotenv):
+            counting[option.environment] = value
+        else:
+            ignored.append(option.environment)
+    return Dotenv(file, trust, tuple(ignored)), counting
+
+
+def parse(name: str, text: str, origin: str) -> Any:
+    """The value that `text` stands for, or UsageError with `origin`."""
+    try:
+        return OPTIONS[name].parse(text)
+    except ValueError as problem:
+        raise UsageError(f"{name} {problem} (from {origin})", f"{name}: {OPTIONS[name].help}") from None
+
+
+def _kept_private(settings: Settings, notice: Callable[[str], None]) -> Settings:
+    """`settings` with all that would keep something switched off. UsageError where one command line asks for both."""
+    origin = settings.origin("private")
+    for name, value in _UNDER_PRIVATE.items():
+        given = getattr(settings, name)
+        if given == value:
+            continue
+        if settings.is_set(name):
+            asked = settings.origin(name)
+            if asked.startswith("--") and origin.startswith("--"):
+                raise UsageError(f"{asked} and {origin} exclude each other", f"{origin} keeps nothing of the session")
+            notice(f"{name} (from {asked}) is not heeded: the session is private (from {origin})")
+        settings = replace(settings, **{name: value}, origins={**settings.origins, name: f"private, from {origin}"})
+    return settings
+
+
+def _with_key(settings: Settings, environment: Mapping[str, str], in_dotenv: Mapping[str, str]) -> Settings:
+    """`settings` with the key that may go to their base URL. `in_dotenv` has all variables of the `.env`.
+
+    A key and a base URL of one `.env` belong together. Where an untrusted one has no key, the user's own is withheld; so is
+    a key in it that the user has trusted to be sent to another address.
+    """
+    variable = settings.api_key_env
+    sources = [(environment, f"{variable} in the environment"), (in_dotenv, f"{variable} in {settings.dotenv_file}")]
+    if settings.is_base_url_from_dotenv:
+        sources.reverse()
+    for source, origin in sources:
+        key = source.get(variable, "").strip()
+        if not key:
+            continue
+        is_own = source is environment or (settings.dotenv is not None and settings.dotenv.trust is Trust.REDIRECTED)
+        if is_own and not settings.is_base_url_trusted:
+            return replace(settings, withheld_key=origin)
+        if not (key.isascii() and key.isprintable() and " " not in key and len(key) <= _LONGEST_KEY):
+            # Such a key cannot stand in a header; what the SDK says of it ("Connection error.") explains nothing. And a
+            # sentence would be masked wherever an answer has it.
+            raise CredentialsError(
+                f"the key is damaged: it is too long, or has a character that no key has (from {origin})",
+                f"copy the key once more into {variable}",
+            )
+        return replace(settings, api_key=key, origins={**settings.origins, "api_key": origin})
+    return settings
+
+
+def _read_config_file(path: Path) -> dict[str, tuple[Any, str]]:
+    """Option name → text, or `Prices`, and origin."""
+    table, where = read_toml(path)
+    found: dict[str, tuple[Any, str]] = {}
+    for name, value in table.items():
+        origin = where(name)
+        if name not in OPTIONS or not OPTIONS[name].in_config_file:
+            allowed = [option for option in OPTIONS if OPTIONS[option].in_config_file]
+            meant = nearest(name, allowed)
+            raise UsageError(
+                f"unknown setting {name!r} (in {origin})",
+                f"did you mean {meant}?" if meant else f"the settings are {', '.join(allowed)}",
+            )
+        if name == "prices":
+            prices = read_prices(value, str(table.get("currency", NO_PRICES.currency)), partial(where, name))
+            found[name] = prices, origin
+        else:
+            found[name] = _text_of(name, value, origin), origin
+    return found
+
+
+def _text_of(name: str, value: Any, origin: str) -> str:
+    """A TOML value in the form in which a flag would give it, so that one parser judges both."""
+    if isinstance(value, bool) and OPTIONS[name].is_switch:
+        return "1" if value else ""
+    if isinstance(value, dict) and OPTIONS[name].is_repeated:
+        import json
+
+        try:
+            return "\0".join(f"{key}={json.dumps(one, allow_nan=False)}" for key, one in value.items())
+        except (TypeError, ValueError):
+            problem = f"{name} has a value that JSON does not have (in {origin})"
+            raise UsageError(problem, "put quotes around it: it is text then") from None
+    if isinstance(value, list) and isinstance(_FIELDS[name].default, tuple):
+        return ",".join(map(str, value))
+    is_path = OPTIONS[name].parse is file_path  # A number there is a slip, and would be the name of a folder.
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool) and (isinstance(value, str) or not is_path):
+        return str(value)
+    raise UsageError(f"{name} has a value of the wrong type (in {origin})", f"{name}: {OPTIONS[name].help}")

@@ -1,0 +1,40 @@
+"""One request and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streaming_chat.core.conversation import ChatRequest
+from streaming_chat.core.errors import ChatError
+from streaming_chat.core.events import Outcome, Usage
+from streaming_chat.core.timing import Timing
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call that the model asked for. `arguments` is the text that it wrote, which need not be JSON."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One request and what came of it: the record that everything after the stream reads.
+
+    `error` is set when something failed; `outcome` says whether the text is whole all the same. `model` and `request_id`
+    are the server's own.
+    """
+
+    request: ChatRequest
+    text: str
+    reasoning: str
+    outcome: Outcome
+    finish_reason: str | None
+    usage: Usage | None
+    timing: Timing
+    error: ChatError | None = None
+    refusal: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    model: str | None = None
+    request_id: str | None = None

@@ -1,0 +1,1 @@
+"""One turn: request, retries, events, observers."""

@@ -1,0 +1,258 @@
+"""Atoms of one text → rows of the screen, broken between words.
+
+Rule: a row that is full is shown as it is understood by then and never touched again; the text goes on below it. A word
+that does not fit moves down whole; one that is longer than a row is broken at the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streaming_chat.markdown.atoms import BREAK, Atom
+from streaming_chat.markdown.inline import Inline
+from streaming_chat.markdown.links import Definitions
+from streaming_chat.markdown.rows import Piece, RowWriter
+from streaming_chat.text.widths import char_columns, has_marks, is_extension, is_mark, may_part, most_columns
+
+
+class Flow:
+    """Shows one text. `prefix` is asked for what stands before each row of it."""
+
+    def __init__(
+        self,
+        rows: RowWriter,
+        prefix: Callable[[], list[Piece]],
+        definitions: Definitions,
+        *,
+        style: int = 0,
+    ) -> None:
+        self.inline = Inline(definitions, style=style, changed=self._changed, room=self._room)
+        #: Whether all of the text can still be changed: it is on one row.
+        self.is_on_one_row = True
+        self._rows = rows
+        self._prefix_of_next = prefix
+        #: What stands before the row of the cursor.
+        self.prefix = prefix()
+        self._margin = _columns(self.prefix)
+        self._width = rows.width  # Of the present row: a terminal that has changed counts from the next one on.
+        self._pieces: list[Piece] = list(self.prefix)
+        self._columns = 0
+        self._has_marks = self._has_break = False
+        #: How much of one atom, the first that is seen, stands on the rows above; its index, -1 for none.
+        self._offset = 0
+        self._begun = -1
+        self._is_stale = True
+
+    def feed(self, text: str) -> None:
+        """Show more of the text."""
+        self.inline.feed(text)
+        self.show()
+
+    def end(self) -> None:
+        """The text is over."""
+        self.inline.end()
+        self.show()
+
+    def show(self) -> None:
+        """Bring the row of the cursor up to date."""
+        pieces = self._pieces
+        end = len(pieces)
+        while end > len(self.prefix) and not pieces[end - 1].text.strip(" "):
+            end -= 1
+        self._rows.show(pieces[:end], 0 if self._is_stale else self._rows.shown)
+        self._is_stale = False
+
+    def retract(self) -> None:
+        """Take the text off the screen again."""
+        self.inline.atoms.clear()
+        self._changed(True)
+        self._rows.show([])
+
+    def break_row(self) -> None:
+        """Leave the row as it is and go on below."""
+        self._freeze(len(self.inline.atoms))
+
+    @property
+    def _limit(self) -> int:
+        return max(1, self._width - self._margin)
+
+    def _room(self) -> int:
+        return self._limit - self._columns
+
+    def _changed(self, all_of_them: bool) -> None:
+        atoms = self.inline.atoms
+        if all_of_them:
+            self._rebuild()
+        else:
+            self._take(atoms[-1])
+        if atoms and (all_of_them or self._has_break or atoms[-1].text != " "):
+            while self._break_once():
+                pass
+
+    def _break_once(self) -> bool:
+        """Begin a new row where the text has a line end or the row is too long; False when there is nothing to do."""
+        if self._has_break:
+            self._freeze([atom.text for atom in self.inline.atoms].index(BREAK), skip=1)
+            return True
+        return self._columns > self._limit - self._has_marks and self._wrap()
+
+    def _rebuild(self) -> None:
+        self._is_stale = True
+        self._pieces = list(self.prefix)
+        self._columns = 0
+        self._has_marks = self._has_break = False
+        atoms = self.inline.atoms
+        seen = (index for index, atom in enumerate(atoms) if atom.text.strip(" "))
+        self._begun = next(seen, -1) if self._offset else -1
+        for index, atom in enumerate(atoms):
+            if index == self._begun:
+                text = atom.text[self._offset :]
+                self._pieces.append(Piece(text, atom.style, atom.address))
+                self._columns += most_columns(text)
+                self._has_marks = self._has_marks or has_marks(text)
+            else:
+                self._take(atom)
+
+    def _text(self, index: int, atom: Atom) -> str:
+        """What is seen of an atom on this row and below."""
+        return atom.text[self._offset :] if index == self._begun else atom.text
+
+    def _take(self, atom: Atom) -> None:
+        if atom.text == BREAK:
+            self._has_break = True
+        elif atom.text and (atom.text != " " or self._columns):  # A row does not begin with a blank.
+            self._pieces.append(Piece(atom.text, atom.style, atom.address))
+            self._columns += atom.columns
+            self._has_marks = self._has_marks or atom.has_marks
+
+    def _wrap(self) -> bool:
+        """Break the row, which is too long; or settle what stands in the way. False when nothing is to be done."""
+        index, skip = self._place_to_break()
+        bracket = self.inline.open_bracket
+        if bracket is not None and (
+            index < 0 or self.inline.atoms[min(index + skip, len(self.inline.atoms) - 1)].place > bracket
+        ):
+            earlier = self._place_to_break(bracket)
+            if earlier[0] < 0:
+                self.inline.make_bracket_text(bracket)
+                self._rebuild()
+                return True
+            index, skip = earlier
+        if index >= 0:
+            if self.inline.make_text(self.inline.atoms[:index]):
+                self._rebuild()
+                return True
+            if index + skip >= len(self.inline.atoms):
+                return False  # Only blanks are over the edge.
+            self._freeze(index, skip=skip)
+            return True
+        return self._break_word()
+
+    def _place_to_break(self, most: int | None = None) -> tuple[int, int]:
+        """The last place to break at: the first atom that is not on the row, and how many blanks fall away.
+
+        `most` is the last place in the source that may be the first on the next row. -1 when there is no place.
+        """
+        atoms, limit = self.inline.atoms, self._limit
+        found = (-1, 0)
+        columns = marks = 0
+        before: Atom | None = None
+        opening = -1
+        for index, atom in enumerate(atoms):
+            if columns > limit - marks:
+                break
+            text = self._text(index, atom)
+            if text == " ":
+                if columns:
+                    following = atoms[index + 1].place if index + 1 < len(atoms) else atom.place
+                    if most is not None and following > most:
+                        break
+                    found = (index, 1)
+            elif text:
+                if before is not None and columns and may_part(before.text[-1], text[0]):
+                    if most is not None and atom.place > most:
+                        break
+                    # What opens something goes with it.
+                    found = (index if opening < 0 else opening, 0)
+                before, opening = atom, -1
+            elif opening < 0 and self.inline.opens(atom):
+                opening = index
+            if text == " " and not columns:
+                continue
+            columns += most_columns(text) if index == self._begun else atom.columns
+            marks = marks or int(has_marks(text) if index == self._begun else atom.has_marks)
+        return found
+
+    def _freeze(self, index: int, *, skip: int = 0) -> None:
+        """The first `index` atoms stay where they are; behind `skip` more, which fall away, the next row begins."""
+        atoms = self.inline.atoms
+        pieces = list(self.prefix)
+        visible = 0
+        for place, atom in enumerate(atoms[:index]):
+            text = self._text(place, atom)
+            if text and (text != " " or visible):
+                pieces.append(Piece(text, atom.style, atom.address))
+                visible += 1
+        while len(pieces) > len(self.prefix) and pieces[-1].text == " ":
+            pieces.pop()
+        self._next_row(pieces, is_full=False)
+        self._offset = 0
+        self.inline.freeze(index + skip)
+        self._rebuild()
+
+    def _break_word(self) -> bool:
+        """Break a word that is longer than a row at the edge, but not between a character and the marks on it.
+
+        False where there is no place to break at: what stands there is wider than the terminal.
+        """
+        index, offset, columns = self._edge()
+        atoms = self.inline.atoms
+        if offset >= len(atoms[index].text) and not any(atom.text for atom in atoms[index + 1 :]):
+            return False
+        pieces = list(self.prefix)
+        for number, atom in enumerate(atoms[: index + 1]):
+            start = self._offset if number == self._begun else 0
+            text = atom.text[start:offset] if number == index else atom.text[start:]
+            if text and (text != " " or len(pieces) > len(self.prefix)):
+                pieces.append(Piece(text, atom.style, atom.address))
+        self._next_row(pieces, is_full=columns == self._limit)
+        self._offset = self.inline.freeze(index, offset)
+        self._rebuild()
+        return True
+
+    def _edge(self) -> tuple[int, int, int]:
+        """The atom and the place in it where the row is full, and the columns before it."""
+        limit = self._limit
+        edge: tuple[int, int, int] | None = None
+        columns, marks, size = 0, False, 0
+        for index, atom in enumerate(self.inline.atoms):
+            if atom.text == " " and not columns:
+                continue
+            for place in range(self._offset if index == self._begun else 0, len(atom.text)):
+                edge = edge or (index, place, 0)
+                size = char_columns(atom.text[place])
+                if columns <= limit - marks and not is_extension(atom.text[place]):
+                    edge = (index, place, columns)
+                columns += size
+                marks = marks or is_mark(atom.text[place])
+                if columns > limit - marks and edge[2]:
+                    return edge
+        assert edge is not None
+        # A character of two columns on a row of one.
+        return (edge[0], edge[1] + 1, size)
+
+    def _next_row(self, pieces: list[Piece], *, is_full: bool) -> None:
+        self._rows.show(pieces, 0)
+        self.is_on_one_row = False
+        self.prefix = self._prefix_of_next()
+        self._margin = _columns(self.prefix)
+        self._width = self._rows.width
+        if is_full and not self.prefix:
+            # The terminal does it itself, and what is copied from it is one word.
+            self._rows.wrap()
+        else:
+            self._rows.end()
+
+
+def _columns(pieces: list[Piece]) -> int:
+    return sum(most_columns(piece.text) for piece in pieces)

@@ -1,0 +1,1 @@
+"""What receives the events of a turn and shows nothing."""

@@ -1,0 +1,1 @@
+"""A session: settings, provider and observers around the turns of one run."""

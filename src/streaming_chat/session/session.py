@@ -1,0 +1,252 @@
+"""A session: settings, a provider, the records, and `ask()`, which makes one prompt into one turn."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from streaming_chat.config.options import Settings, parse
+from streaming_chat.core.adaptation import adapt
+from streaming_chat.core.conversation import ChatRequest, Conversation, Exchange, Message
+from streaming_chat.core.errors import ChatError, UsageError, is_too_long
+from streaming_chat.core.events import Outcome
+from streaming_chat.core.turn import Turn
+from streaming_chat.core.usage_sums import UsageSums
+from streaming_chat.engine.loop import Provider, Record, Renderer, run_turn
+from streaming_chat.history import History, StoredTurn
+from streaming_chat.observers.adaptations import Adaptations
+from streaming_chat.observers.session_log import SessionLog
+from streaming_chat.renderers.ndjson import NDJSONRenderer
+from streaming_chat.renderers.on_terminal import terminal_renderer
+from streaming_chat.renderers.plain import PlainRenderer
+from streaming_chat.renderers.stall import StallHint
+from streaming_chat.renderers.status import StatusRenderer
+from streaming_chat.terminal.keyboard import Keyboard
+from streaming_chat.terminal.notices import Notices, beginning, counted
+from streaming_chat.terminal.output import Output
+from streaming_chat.terminal.signals import deferred, one_interrupt
+from streaming_chat.terminal.standard_input import without_nul
+
+if TYPE_CHECKING:
+    from streaming_chat.observers.session_transcript import SessionTranscript
+    from streaming_chat.observers.telemetry import Telemetry
+
+
+class SessionProvider(Provider, Protocol):
+    """A provider as a session needs it."""
+
+    def preload(self) -> None:
+        """Get ready while the user types. May run in any thread; a failure is told by the first request."""
+
+    def get_ready(self) -> None:
+        """A request is likely to come soon. Returns at once."""
+
+    def models(self) -> list[str]:
+        """The models to choose from."""
+
+    def close(self) -> None:
+        """Let go of connections and processes."""
+
+
+class Session:
+    """One run of the program. What is None of `history`, `log`, `transcript` and `telemetry` is not kept, or not told."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        provider: SessionProvider,
+        *,
+        name: str,
+        endpoint: str,
+        output: Output,
+        notices: Notices,
+        history: History | None,
+        log: SessionLog | None,
+        transcript: SessionTranscript | None,
+        telemetry: Telemetry | None,
+        adaptations: Adaptations,
+        model_is_fixed: bool,
+        in_chat: bool,
+        earlier: StoredTurn | None = None,
+    ) -> None:
+        self.settings = settings
+        self.provider = provider
+        self.endpoint = endpoint
+        self.output = output
+        self.notices = notices
+        self.log = log
+        self.adaptations = adaptations
+        self.keyboard = Keyboard(output)
+        self.last_turn: Turn | None = None
+        self.last_prompt: str | None = None
+        self.usage_sums = UsageSums()
+        self._history = history
+        self._telemetry = telemetry
+        self._in_chat = in_chat
+        self._model_is_fixed = model_is_fixed
+        self.conversation = Conversation(stateful=settings.stateful)
+        self._name = name
+        self._transcript = transcript
+        if earlier is not None:
+            self._resume(earlier)
+
+    def change(self, name: str, text: str | None) -> None:
+        """Give the setting `name` the value that `text` stands for, or the built-in one. UsageError when it has none."""
+        if name == "model" and self._model_is_fixed:
+            raise UsageError("the embedded model is the only one here", "leave, and start with a key or with --base-url")
+        origin = "the chat"
+        value = None if text is None else parse(name, text, origin)
+        self.settings = self.settings.changed(name, value, origin)
+
+    def take_back(self) -> str | None:
+        """The last prompt, to be asked again: its answer does not go along. None when there is none."""
+        self.conversation.take_back()
+        return self.last_prompt
+
+    def ask(self, prompt: str) -> Turn:
+        """Send `prompt`, show the answer, keep the record. UsageError for one that is not text."""
+        # Switched off since the start (__main__.py). What is there by now is no garbage, and is not looked at any more.
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
+        request = self._request(without_nul(prompt, "the message"))
+        self.last_prompt = prompt
+        if self.log:
+            self.log.user(prompt)
+        # In the background, the row of the cursor is somebody else's.
+        hint = StallHint(self.output, self.notices.output, may_draw=lambda: self.output.is_in_foreground is not False)
+        renderers = self._renderers(request, hint)
+        with one_interrupt(), self.keyboard.silent(), closing(hint):
+            turn = run_turn(
+                request,
+                self.provider,
+                renderers,
+                retries=self.settings.retries,
+                max_time=self.settings.max_time,
+                notice=self.notices.notice,
+                shorten=self._shortened,
+                deferred=deferred,
+            )
+        self.last_turn = turn
+        if turn.usage and turn.usage.prompt_tokens:
+            self.conversation.learn(turn.request.messages, turn.usage.prompt_tokens)
+        if turn.outcome is Outcome.COMPLETE:
+            self.conversation.add(prompt, turn.text)
+        elif self.conversation.set_aside(prompt, turn.text) and self._in_chat:
+            self.notices.notice("this answer does not go along with the next message; /keep lets it")
+        if turn.error is not None and is_too_long(turn.error) and (count := self.conversation.take_in_again()):
+            self.notices.notice(f"leaving turns out did not help: {counted(count, 'turn goes', 'turns go')} along again")
+        # What failed before the server began to answer has nothing to be counted.
+        if turn.timing.headers is not None:
+            self.usage_sums.add(turn.usage, self.cost(turn))
+        return turn
+
+    def cost(self, turn: Turn) -> float | None:
+        """What a turn cost, where that can be told."""
+        return self.settings.prices.cost_of_turn(turn.request.model, turn.model, turn.usage)
+
+    def set_stateful(self, *, stateful: bool) -> None:
+        """Let earlier turns go along from now on, or not."""
+        self.settings = self.settings.changed("stateful", stateful, "the chat")
+        self.conversation.stateful = stateful
+
+    def _resume(self, earlier: StoredTurn) -> None:
+        """Go on behind a turn of the history."""
+        is_whole = earlier.outcome is Outcome.COMPLETE
+        self.conversation.resume([*earlier.messages, *([Message("assistant", earlier.text)] if is_whole else [])])
+        system = next((message.content for message in earlier.messages if message.role == "system"), None)
+        if system and not self.settings.is_set("system"):
+            self.settings = self.settings.changed("system", system, f"turn {earlier.number}")
+        if not is_whole:
+            self.conversation.set_aside(earlier.prompt, earlier.text)
+            self.notices.notice(f"the answer of turn {earlier.number} is not whole and does not go along")
+        going_along = counted(len(self.conversation.along), "turn goes along", "turns go along")
+        self.notices.notice(f"going on behind turn {earlier.number} with {self.settings.model}: {going_along}")
+
+    def _shortened(self, request: ChatRequest, error: ChatError) -> ChatRequest | None:
+        """The request without the older half of the turns that go along, if that may help; None if not."""
+        left_out = self.conversation.leave_out_half() if is_too_long(error) else []
+        if not left_out:
+            return None
+        self._tell_left_out(left_out)
+        shorter = replace(request, messages=self.conversation.next_messages(request.prompt, self.settings.system))
+        return adapt(shorter, self.adaptations.known(request.model))
+
+    def _tell_left_out(self, left_out: Sequence[Exchange]) -> None:
+        if left_out:
+            prompts = ", ".join(f"“{beginning(one.prompt, 40)}”" for one in left_out)
+            what = "the oldest turn" if len(left_out) == 1 else f"the {len(left_out)} oldest turns"
+            self.notices.warning(f"left out, to fit into what the model takes: {what} ({prompts})")
+
+    def close(self) -> None:
+        """End everything that the session began."""
+        self.provider.close()
+        if self._history:
+            self._history.close()
+        if self.log:
+            self.log.close()
+        if self._transcript:
+            self._transcript.close()
+        # Last, as it may take a while, and everything else is in order by now.
+        if self._telemetry:
+            self._telemetry.close()
+
+    def _request(self, prompt: str) -> ChatRequest:
+        settings = self.settings
+        if settings.context_tokens is not None:
+            # A quarter is left for the answer, unless it is known how long that may be.
+            answer = settings.max_tokens or settings.context_tokens // 4
+            self._tell_left_out(self.conversation.fit(prompt, settings.system, settings.context_tokens - answer))
+        request = ChatRequest(
+            model=settings.model,
+            messages=self.conversation.next_messages(prompt, settings.system),
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            max_tokens=settings.max_tokens,
+            # `stream_options=null` is the way to ask for no token counts: a server may refuse the field without naming it.
+            extra={name: value for name, value in settings.param.items() if (name, value) != ("stream_options", None)},
+            include_usage="stream_options" not in settings.param,
+        )
+        return adapt(request, self.adaptations.known(settings.model))
+
+    def _renderers(self, request: ChatRequest, hint: StallHint) -> Sequence[Renderer]:
+        settings = self.settings
+        answer: Renderer
+        hints: list[Renderer] = []
+        if settings.json:
+            answer = NDJSONRenderer(self.output, settings.prices)
+        elif self.output.is_terminal:
+            is_same = self.output.is_same_terminal(self.notices.output)
+            if is_same and not settings.quiet and os.environ.get("TERM") != "dumb":
+                hints.append(hint)
+            answer = terminal_renderer(settings, self.output, self.notices.output, hint if hints else None)
+        else:
+            answer = PlainRenderer(self.output)
+        # The record comes first: whatever happens to the others, the turn is kept.
+        renderers: list[Renderer] = []
+        if self._history:
+            recorder = self._history.recorder(request, endpoint=self.endpoint, session=self._name)
+            renderers.append(Record("the history", recorder))
+        renderers += [answer, *hints, Record("what is known of the model", self.adaptations)]
+        if self.log:
+            renderers.append(Record("the log", self.log))
+        if self._transcript:
+            renderers.append(Record("the transcript", self._transcript))
+        renderers.append(
+            StatusRenderer(
+                self.notices,
+                in_chat=self._in_chat,
+                latency=not settings.json,
+                # A terminal shows them as they come, and so does JSON.
+                calls_are_shown=settings.json or self.output.is_terminal,
+                prices=settings.prices,
+            )
+        )
+        # Behind all that is shown: with the end of the turn, its work begins.
+        if self._telemetry:
+            renderers.append(Record("the telemetry", self._telemetry.recorder(self._name)))
+        return renderers

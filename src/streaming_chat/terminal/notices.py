@@ -1,0 +1,90 @@
+"""What the program itself has to say: errors, hints, notices. One line each, on standard error, sanitised always."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from shutil import get_terminal_size
+from textwrap import fill
+
+from streaming_chat.core.errors import ChatError, OutputClosed
+from streaming_chat.terminal.output import Output
+from streaming_chat.text.sanitize import sanitize
+from streaming_chat.text.secret import without_secret
+
+
+class Notices:
+    """Standard error, in the program's own words. `quiet` leaves errors and hints; `keys` are masked wherever they stand."""
+
+    def __init__(self, output: Output, *, quiet: bool = False, keys: Iterable[str | None] = ()) -> None:
+        self.output = output
+        self._quiet = quiet
+        self._keys = tuple(keys)
+
+    def error(self, error: ChatError, hint: str | None = None) -> None:
+        """`error:` and `hint:`, with the server's request id where there is one; `hint` takes the place of the error's."""
+        request = f" (request id {error.request_id})" if error.request_id else ""
+        self.problem(error.message + request, error.hint if hint is None else hint)
+
+    def problem(self, message: str, hint: str) -> None:
+        """`error:` and `hint:` of something that is not an exception."""
+        self._write(self._labelled("error", message) + self._labelled("hint", hint))
+
+    def notice(self, text: str) -> None:
+        """`notice:`, unless the user wants quiet."""
+        if not self._quiet:
+            self.warning(text)
+
+    def warning(self, text: str) -> None:
+        """A notice that is not to be missed, also where the user wants quiet: the request is not the one that was meant."""
+        self._write(self._labelled("notice", text, in_lines=self.output.is_terminal))
+
+    def line(self, text: str, *, style: str | None = None) -> None:
+        """A line without a label, unless the user wants quiet. `text` may have several lines."""
+        if not self._quiet:
+            self.always(text, style=style)
+
+    def always(self, text: str, *, style: str | None = None) -> None:
+        """A line that the user asked for."""
+        safe = self._safe(text)
+        self._write((self.output.styled(style, safe) if style else safe) + "\n")
+
+    def question(self, text: str) -> None:
+        """A question, after which the user types on the same line."""
+        self._write(self._safe(text))
+
+    def _safe(self, text: str) -> str:
+        """`text` as it may be shown: a user may have put the key where another value belongs."""
+        for key in self._keys:
+            text = without_secret(text, key)
+        return sanitize(text)
+
+    def _labelled(self, label: str, text: str, *, in_lines: bool = False) -> str:
+        # One line, whatever a server put into its message. Errors stay one on a terminal too, to be copied.
+        line = f"{label}: " + " ".join(self._safe(text).split())
+        if in_lines:
+            # Indented, so that no word of a server's stands where the label of a line of its own would.
+            line = fill(
+                line,
+                get_terminal_size().columns,
+                subsequent_indent="  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        return self.output.styled(label, f"{label}:") + line.removeprefix(f"{label}:") + "\n"
+
+    def _write(self, text: str) -> None:
+        # That nobody reads what the program says of itself is no reason to stop the answer.
+        with suppress(OutputClosed):
+            self.output.write(text)
+
+
+def counted(count: int, one: str, several: str) -> str:
+    """`count` in words that fit it: "1 turn goes", "2 turns go", "no turns go"."""
+    return f"{count or 'no'} {one if count == 1 else several}"
+
+
+def beginning(text: str, characters: int) -> str:
+    """The beginning of a text on one line, of at most so many characters, whether it has blanks between words or not."""
+    line = " ".join(text[: 4 * characters].split())
+    return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"

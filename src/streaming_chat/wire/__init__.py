@@ -1,0 +1,1 @@
+"""What servers send: bytes to events, events to chunks, chunks to a reply. Pure, no input or output."""
