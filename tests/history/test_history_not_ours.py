@@ -387,7 +387,7 @@ def test_a_signal_ends_a_query_that_does_not_end(world: World, number: int, stat
     endless = f"SELECT count(*) FROM ({ENDLESS}) WHERE {{}} LIMIT ?"
     script = (
         "import sys\nfrom streaming_chat.history import store\n"
-        "from streaming_chat.core import sanitize\n"
+        "from streaming_chat.text import sanitize\n"
         f"store.SELECT_SUMMARIES = {endless!r}\n"
         "numbers = store.History.turns\n"
         "def turns(*arguments):\n    print('asked', flush=True)\n    return numbers(*arguments)\n"

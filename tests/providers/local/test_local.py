@@ -543,7 +543,7 @@ except UsageError as error:
 
 
 def test_a_missing_package_is_an_error_that_says_how_to_install_it() -> None:
-    source = str(Path(weights.__file__).parents[2])
+    source = str(Path(weights.__file__).parents[3])
     run = subprocess.run(
         [sys.executable, "-S", "-c", WITHOUT_PACKAGES.format(source=source)],
         capture_output=True,

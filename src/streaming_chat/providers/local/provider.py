@@ -32,7 +32,7 @@ from streaming_chat.providers.local.weights import Weights
 from streaming_chat.providers.openai_sdk import OpenAISDK
 from streaming_chat.providers.sdk_import import import_sdk
 
-_PROGRAM = Path(__file__).parent.parent / "providers/local/server.py"
+_PROGRAM = Path(__file__).with_name("server.py")
 #: Runs `_PROGRAM` without the current folder on the search path, where `-m` would put it: a file `json.py` that happens
 #: to lie there must not be run. (`-P` does it from Python 3.11 on; `-I` would also hide what `pip --user` installed.)
 _RUN = "import sys; sys.path[:] = filter(None, sys.path); import runpy; runpy.run_path(sys.argv[1], run_name='__main__')"
