@@ -18,10 +18,10 @@ from streaming_chat.config.options import OPTIONS
 from streaming_chat.config.spelling import nearest
 from streaming_chat.core.errors import UsageError
 from streaming_chat.engine import deadline
-from streaming_chat.renderers.status import timing_lines
 from streaming_chat.session.session import Session
-from streaming_chat.terminal.notices import beginning, counted
 from streaming_chat.terminal.signals import no_interrupt
+from streaming_chat.text.figures import counted, timing_lines
+from streaming_chat.text.lines import beginning
 
 
 class Leave(Exception):  # not an error: the user wants to go

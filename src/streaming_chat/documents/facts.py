@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from streaming_chat.core.conversation import Message
 from streaming_chat.history import StoredTurn, TurnSummary
-from streaming_chat.renderers.status import latency_line
+from streaming_chat.text.figures import latency_line
 from streaming_chat.text.lines import one_line
 
 SPEAKERS = {"system": "System", "user": "You", "assistant": "Assistant"}

@@ -18,7 +18,7 @@ from streaming_chat.config.folders import SESSION_NAME, create_private
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.events import Event, Outcome
 from streaming_chat.core.turn import Turn
-from streaming_chat.renderers.status import latency_line
+from streaming_chat.text.figures import latency_line
 from streaming_chat.text.secret import without_secret
 
 

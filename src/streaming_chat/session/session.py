@@ -26,10 +26,12 @@ from streaming_chat.renderers.plain import PlainRenderer
 from streaming_chat.renderers.stall import StallHint
 from streaming_chat.renderers.status import StatusRenderer
 from streaming_chat.terminal.keyboard import Keyboard
-from streaming_chat.terminal.notices import Notices, beginning, counted
+from streaming_chat.terminal.notices import Notices
 from streaming_chat.terminal.output import Output
 from streaming_chat.terminal.signals import deferred, one_interrupt
 from streaming_chat.terminal.standard_input import without_nul
+from streaming_chat.text.figures import counted
+from streaming_chat.text.lines import beginning
 
 if TYPE_CHECKING:
     from streaming_chat.observers.session_transcript import SessionTranscript

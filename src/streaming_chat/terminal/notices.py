@@ -77,14 +77,3 @@ class Notices:
         # That nobody reads what the program says of itself is no reason to stop the answer.
         with suppress(OutputClosed):
             self.output.write(text)
-
-
-def counted(count: int, one: str, several: str) -> str:
-    """`count` in words that fit it: "1 turn goes", "2 turns go", "no turns go"."""
-    return f"{count or 'no'} {one if count == 1 else several}"
-
-
-def beginning(text: str, characters: int) -> str:
-    """The beginning of a text on one line, of at most so many characters, whether it has blanks between words or not."""
-    line = " ".join(text[: 4 * characters].split())
-    return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"

@@ -21,3 +21,9 @@ def one_line(text: str, longest: int = LONGEST_FIELD) -> str:
 def cut(text: str) -> str:
     """`text` as it came, cut to `LONGEST_FIELD` characters, the last of them "…"."""
     return text if len(text) <= LONGEST_FIELD else text[: LONGEST_FIELD - 1] + "…"
+
+
+def beginning(text: str, characters: int) -> str:
+    """The beginning of a text on one line, of at most so many characters, whether it has blanks between words or not."""
+    line = " ".join(text[: 4 * characters].split())
+    return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"

@@ -13,7 +13,7 @@ from streaming_chat.config.dotenv import NAME, DotenvFile, NotRead, read_dotenv
 from streaming_chat.config.options import OPTIONS, Settings
 from streaming_chat.config.trust import TrustList, sha256
 from streaming_chat.core.errors import UsageError
-from streaming_chat.terminal.notices import beginning
+from streaming_chat.text.lines import beginning
 from streaming_chat.text.secret import masked
 
 #: Characters of a value that are shown.

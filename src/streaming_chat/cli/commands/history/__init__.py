@@ -26,9 +26,10 @@ from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.documents import FORMAT_OF_ENDING, FORMATS, written
 from streaming_chat.documents.turns_json import as_object
 from streaming_chat.history import MARKS, FoundTurn, History, Selection, StoredTurn, TurnSummary
-from streaming_chat.terminal.notices import Notices, counted
+from streaming_chat.terminal.notices import Notices
 from streaming_chat.terminal.output import Output
 from streaming_chat.terminal.standard_input import StandardInput
+from streaming_chat.text.figures import counted
 from streaming_chat.text.sanitize import sanitize, sanitize_json
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from streaming_chat.cli.commands.history.stats import pictures, words
-from streaming_chat.cli.commands.history.stats.markup import Markup, element, joined
 from streaming_chat.cli.commands.history.stats.scale import Scale
 from streaming_chat.cli.commands.history.stats.style import STYLE
-from streaming_chat.documents.policy import policy
+from streaming_chat.documents.html import Markup, element, head, joined
 from streaming_chat.history.statistics import TOKENS, Distribution, Figures, Group, Statistics
 from streaming_chat.history.timeline import Timeline
 
@@ -20,20 +19,8 @@ _TITLE = "streaming-chat: statistics"
 def page(statistics: Statistics, currency: str) -> str:
     """The whole page. The same figures give the same page."""
     body = joined(_sections(statistics, currency) if statistics.groups else _nothing())
-    return f"<!doctype html>\n{element('html', {'lang': 'en'}, _head(), element('body', {}, body))}\n"
-
-
-def _head() -> Markup:
-    metas = (
-        {"charset": "utf-8"},
-        {"http-equiv": "Content-Security-Policy", "content": policy(STYLE)},
-        {"name": "viewport", "content": "width=device-width, initial-scale=1"},
-        {"name": "color-scheme", "content": "light dark"},
-        {"name": "referrer", "content": "no-referrer"},
-    )
-    elements = [element("meta", dict(meta)) for meta in metas]
-    elements += [element("title", {}, _TITLE), element("style", {}, Markup(STYLE))]
-    return element("head", {}, joined(elements))
+    top = head(_TITLE, STYLE, color_scheme="light dark")
+    return f"<!doctype html>\n{element('html', {'lang': 'en'}, top, element('body', {}, body))}\n"
 
 
 def _nothing() -> Iterator[Markup]:

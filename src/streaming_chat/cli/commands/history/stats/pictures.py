@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from streaming_chat.cli.commands.history.stats import words
-from streaming_chat.cli.commands.history.stats.markup import Markup, element
 from streaming_chat.cli.commands.history.stats.scale import Scale, short
+from streaming_chat.documents.html import Markup, element
 from streaming_chat.history.statistics import Distribution
 from streaming_chat.history.timeline import Period
 
