@@ -20,7 +20,8 @@ from conftest import ROOT
 from streaming_chat.cli import main as cli
 from streaming_chat.cli.commands.history.arguments import parse as parse_history_arguments
 from streaming_chat.config import options as settings
-from streaming_chat.core.errors import ChatError, ExitStatus
+from streaming_chat.core.errors import ChatError
+from streaming_chat.core.exit_status import ExitStatus
 
 README = ROOT / "README.md"
 PROJECT = ROOT / "projects" / "02-streaming-chat"

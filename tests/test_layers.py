@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from streaming_chat.cli.hints import HINTS, HINTS_OF_OUTCOMES
+from streaming_chat.core import errors
+from streaming_chat.core.error_kinds import Kind
+from streaming_chat.core.events import Outcome
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "streaming_chat"
 
@@ -74,6 +80,10 @@ ENVIRONMENT = {
     "session/session.py": "TERM",
     "terminal/keyboard.py": "TERM",
 }
+
+
+#: The classes of errors, by name.
+ERRORS = {name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, errors.ChatError)}
 
 
 class Import(NamedTuple):
@@ -225,3 +235,48 @@ def test_commands_do_not_import_one_another():
         own = command(module.dotted)
         others = {command(name) for name, _ in module.own_imports()} - {"", own}
         assert not (own and others), f"{module.name} imports {others}"
+
+
+#: Where a flag may be named below the command line and the chat, and why.
+FLAGS = {"config/options.py": "the table of options defines them"}
+_FLAG = re.compile(r"(?<![\w-])--[a-z]")
+_CHAT_COMMAND = re.compile(r"(?<![\w./<:~-])/(?:set|model|retry|keep|stateful|undo|clear|history|config)\b(?!/)")
+
+
+@pytest.mark.parametrize(
+    "module", [one for one in MODULES if one.room not in ("cli", "chat", "__main__")], ids=lambda module: module.name
+)
+def test_below_the_command_line_and_the_chat_nothing_names_a_flag_or_a_command(module):
+    """Errors carry facts; advice stands in cli/hints.py, in words that fit where the user is."""
+    docstrings = {
+        id(node.body[0].value)
+        for node in module.nodes
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    said = [
+        node.value
+        for node in module.nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    ]
+    named = [text for text in said if _FLAG.search(text) or _CHAT_COMMAND.search(text)]
+    assert not named or module.name in FLAGS
+
+
+def test_every_kind_of_error_has_advice_and_is_raised():
+    assert set(HINTS) == set(Kind)
+    assert set(HINTS_OF_OUTCOMES) == set(Outcome) - {Outcome.COMPLETE, Outcome.ERROR}
+    raised = {
+        node.attr
+        for module in MODULES
+        if module.name not in ("cli/hints.py", "core/error_kinds.py")
+        for node in module.nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Kind"
+    }
+    assert raised == {kind.name for kind in Kind}
+
+
+@pytest.mark.parametrize("module", [one for one in MODULES if one.room not in ("cli", "chat")], ids=lambda one: one.name)
+def test_below_the_command_line_and_the_chat_no_error_is_given_a_hint(module):
+    for node in module.nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
+            assert len(node.args) <= 1 or module.name == "history/playback.py", ast.unparse(node)

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from streaming_chat.cli.hints import Hints
 from streaming_chat.config.options import OPTIONS, Settings, load
 from streaming_chat.core.errors import ChatError, CredentialsError, UsageError
 from streaming_chat.core.prices import Price
+
+HINTS = Hints()
 
 
 @pytest.fixture
@@ -97,7 +100,7 @@ def test_a_damaged_key_is_told_without_being_shown(layers, key):
     with pytest.raises(CredentialsError) as caught:
         layers(environment={"OPENAI_API_KEY": key})
     assert "OPENAI_API_KEY in the environment" in caught.value.message
-    assert key not in caught.value.message + caught.value.hint
+    assert key not in caught.value.message + HINTS.hint_of(caught.value)
 
 
 def test_the_key_is_read_from_the_variable_that_is_named(layers):
@@ -167,14 +170,14 @@ def test_a_config_file_that_cannot_be_says_what_and_on_which_line(layers, toml, 
         layers(toml=toml)
     assert message in caught.value.message
     assert str(layers.folder / "config.toml") in caught.value.message
-    assert "sk-abcd1234" not in caught.value.message + caught.value.hint
+    assert "sk-abcd1234" not in caught.value.message + HINTS.hint_of(caught.value)
 
 
 def test_an_unknown_setting_names_the_nearest_one_and_its_line(layers):
     with pytest.raises(UsageError) as caught:
         layers(toml="model = 'm'\n\ntemprature = 1\n")
     assert caught.value.message.endswith("line 3)")
-    assert caught.value.hint == "did you mean temperature?"
+    assert HINTS.hint_of(caught.value) == "did you mean temperature?"
 
 
 def test_every_kind_of_value_may_stand_in_the_config_file(layers):
@@ -366,7 +369,7 @@ def test_a_price_that_cannot_be_says_what_and_on_which_line(layers, before, afte
     with pytest.raises(UsageError) as caught:
         layers(toml=toml)
     assert message in caught.value.message
-    assert hint in caught.value.hint
+    assert hint in HINTS.hint_of(caught.value)
     # Where the key is missing, the table is named.
     where = after if not after.startswith("#") else "gpt-4.1*"
     line = next(number for number, one in enumerate(toml.splitlines(), 1) if where in one)

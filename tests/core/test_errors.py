@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from streaming_chat.core.errors import ChatError, ExitStatus
+from streaming_chat.core.errors import ChatError
+from streaming_chat.core.exit_status import ExitStatus
 
 
 def test_a_fault_of_the_programs_own_is_told_by_its_class_alone() -> None:

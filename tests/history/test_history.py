@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from history_process import output_of, run
+from streaming_chat.cli.hints import Hints
 from streaming_chat.core.arrivals import KINDS, Arrival, decode_arrivals, encode_arrivals
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.errors import ChatError, QuotaError, UsageError
@@ -36,6 +37,8 @@ from streaming_chat.core.timing import Gaps, Timing
 from streaming_chat.core.turn import ToolCall, Turn
 from streaming_chat.history import History, Recorder, StoredError, StoredTurn, store
 from streaming_chat.history import schema as module
+
+HINTS = Hints()
 
 ENDPOINT = "https://api.example.test/v1"
 REQUEST = ChatRequest("gpt-4o-mini", (Message("system", "Be brief."), Message("user", "Why?")))
@@ -454,7 +457,7 @@ def test_a_file_of_a_later_version_is_refused_and_left_alone(history: History, p
         with pytest.raises(UsageError) as caught:
             attempt()
         assert "later version" in caught.value.message
-        assert "--no-history" in caught.value.hint
+        assert "--no-history" in HINTS.hint_of(caught.value)
     assert path.read_bytes() == before
 
 

@@ -34,7 +34,7 @@ from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.openai_sdk import ChunkStream
 from streaming_chat.renderers.ndjson import NDJSONRenderer
 from streaming_chat.renderers.plain import PlainRenderer, TerminalRenderer
-from streaming_chat.renderers.status import StatusRenderer, exit_status
+from streaming_chat.renderers.status import StatusRenderer
 from streaming_chat.terminal.notices import Notices
 from streaming_chat.terminal.output import STYLES, Output
 
@@ -153,8 +153,8 @@ def check(played: Played, size: int) -> None:
     assert isinstance(turn.outcome, Outcome)
     assert turn.error is None or isinstance(turn.error, ChatError)
     assert turn.error is None or not turn.error.message.startswith("unexpected"), turn.error.message
-    assert isinstance(exit_status(turn), int)
-    assert (exit_status(turn) == 0) == (turn.outcome is Outcome.COMPLETE)
+    assert isinstance(turn.exit_status, int)
+    assert (turn.exit_status == 0) == (turn.outcome is Outcome.COMPLETE)
     assert isinstance(played.events[0], Sent)
     assert isinstance(played.events[-1], Finished)
     # Work is bounded: nothing comes from nothing.

@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from http_library import httpx
+from streaming_chat.cli.hints import Hints
 from streaming_chat.core.errors import (
     ChatError,
     ConnectionCut,
@@ -20,6 +21,8 @@ from streaming_chat.core.errors import (
     UsageError,
 )
 from streaming_chat.providers.failures import Endpoint, not_a_stream, translate, translate_construction
+
+HINTS = Hints()
 
 KEY = "sk-test-0123456789abcdef"
 ENDPOINT = Endpoint("https://api.example.test/v1", KEY, "OPENAI_API_KEY", 30.0)
@@ -128,7 +131,7 @@ def test_whatever_breaks_an_answer_that_has_begun_leaves_it_cut(failure: Excepti
 def test_a_failure_that_nobody_foresaw_is_told_without_its_text() -> None:
     error = translate(RuntimeError(f"Illegal header value b'Bearer {KEY}'"), ENDPOINT)
     assert (type(error), error.message) == (ChatError, "unexpected: RuntimeError")
-    assert KEY not in error.message + error.hint
+    assert KEY not in error.message + HINTS.hint_of(error)
 
 
 def test_an_error_of_the_programs_own_stays_what_it_is() -> None:

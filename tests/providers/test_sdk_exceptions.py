@@ -14,9 +14,12 @@ import pytest
 from openai import _exceptions
 
 from http_library import httpx
+from streaming_chat.cli.hints import Hints
 from streaming_chat.core.errors import ChatError
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.failures import translate
+
+HINTS = Hints()
 
 ENDPOINT = Endpoint("https://api.example.test/v1", "sk-test-0123456789abcdef", "OPENAI_API_KEY", 30.0)
 
@@ -70,7 +73,7 @@ def test_every_exception_is_translated(name: str, began: bool) -> None:
     error = translate(failure_of(KINDS[name]), ENDPOINT, began=began)
     assert type(error) is not ChatError, f"{name} is told as {error.message!r}: give it a translation, or a reason"
     assert "unexpected" not in error.message
-    assert error.hint
+    assert HINTS.hint_of(error)
 
 
 def test_the_reasons_are_about_classes_that_exist_and_are_not_translated() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from server import Server, http_error
+from streaming_chat.cli.hints import Hints
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.engine.loop import run_turn
 from streaming_chat.providers.openai_sdk import OpenAISDK
-from streaming_chat.renderers.status import exit_status
 from streaming_chat.text.sanitize import sanitize
+
+HINTS = Hints()
 
 STATUSES = {
     **dict.fromkeys((400, 404, 405, 409, 413, 415, 422, 431), 8),
@@ -51,11 +53,11 @@ def test_a_refusal_is_an_error_of_its_kind(endpoint, status, body):
     server.play(http_error(status, body, {"x-request-id": "req_1"}))
     turn = run_turn(ChatRequest("m", (Message("user", "U"),)), provider, [], retries=0)
     error = turn.error
-    assert (exit_status(turn), error.status_code, error.request_id) == (STATUSES[status], status, "req_1")
+    assert (turn.exit_status, error.status_code, error.request_id) == (STATUSES[status], status, "req_1")
     assert str(status) in error.message
     assert len(error.message) < 700
     assert "\n" not in error.message
-    assert error.hint
+    assert HINTS.hint_of(error)
     assert "\x1b" not in sanitize(error.message)
     if body not in (None, "[1, 2]", "null"):
         assert WORDS in error.message

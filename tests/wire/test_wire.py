@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 
 from conftest import KEY, World
 from server import Script, Send, Server, Step, answer, byte_by_byte, frame, http_error, split
+from streaming_chat.cli.hints import Hints
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.events import Outcome
 from streaming_chat.core.turn import Turn
 from streaming_chat.engine.loop import run_turn
 from streaming_chat.providers import chunk_stream
 from streaming_chat.providers.openai_sdk import OpenAISDK
-from streaming_chat.renderers.status import exit_status
 from wire_cases import ANY, CASES, DONE, STOP, WireCase, event, printable, stream
+
+HINTS = Hints()
 
 CASE = {case.name: case for case in CASES}
 CUT_CASES = [case for case in CASES if case.cut]
@@ -62,7 +64,7 @@ def seen(turn: Turn) -> Seen:
         turn.tool_calls,
         turn.finish_reason,
         turn.usage,
-        exit_status(turn),
+        turn.exit_status,
         type(turn.error).__name__ if turn.error else None,
     )
 
@@ -146,7 +148,7 @@ def test_case(wire: Wire, case: WireCase, monkeypatch: pytest.MonkeyPatch) -> No
     assert agrees, f"\n  got    {got}\n  wanted {wanted}\n  error  {turn.error}"
     if case.says:
         assert turn.error is not None
-        assert re.search(case.says, f"{turn.error.message}\n{turn.error.hint}")
+        assert re.search(case.says, f"{turn.error.message}\n{HINTS.hint_of(turn.error)}")
     assert len(wire.server.chats) - before == case.requests
     # What has to end by itself has a timeout that is longer.
     assert took < 60
@@ -282,7 +284,7 @@ def test_the_place_of_a_redirect_sees_nothing(wire: Wire, status: int) -> None:
         turn = wire.ask(CASE[f"redirect-{status}"], http_error(status, headers={"Location": place}))
         assert elsewhere.connections == []
     assert turn.error is not None
-    assert place in turn.error.hint
+    assert place in HINTS.hint_of(turn.error)
 
 
 # The table itself -----------------------------------------------------------------------------------------------------

@@ -168,6 +168,8 @@ def _respond(chat: Chat, line: str) -> None:
             label = session.notices.output.styled("assistant", "Assistant (streaming...):")
             session.notices.output.write(label + "\n")
         session.ask(prompt)
+        if session.conversation.aside is not None:
+            session.notices.notice("this answer does not go along with the next message; /keep lets it")
 
 
 def _tell(chat: Chat, error: ChatError) -> None:

@@ -13,13 +13,16 @@ from urllib.parse import urlsplit
 
 from streaming_chat import __version__
 from streaming_chat.cli.argument_parser import ArgumentParser
+from streaming_chat.cli.hints import Hints
 from streaming_chat.config.describe import config_json, config_lines, shown
 from streaming_chat.config.folders import NO_HOME, config_folder, state_folder, unsafe_place
 from streaming_chat.config.options import CONFIG_FILE_NAME, OPTIONS, Settings, load
 from streaming_chat.config.spelling import nearest
 from streaming_chat.config.trust import Dotenv, TrustList
 from streaming_chat.config.values import file_path
-from streaming_chat.core.errors import ChatError, CredentialsError, ExitStatus, OutputClosed, UsageError
+from streaming_chat.core.errors import ChatError, CredentialsError, OutputClosed, UsageError
+from streaming_chat.core.exit_status import ExitStatus
+from streaming_chat.core.turn import Turn
 from streaming_chat.engine import deadline
 from streaming_chat.observers.adaptations import Adaptations
 from streaming_chat.terminal.notices import Notices
@@ -158,13 +161,21 @@ class _Program:
             notice=self._notices.notice,
             trust_of=self._trusted.trust_of,
         )
-        self._notices = _notices(
+        self._notices = self._own_notices(in_chat=False)
+        self._output = Output.of("stdout", color=color_wanted(os.environ, no_color=self._settings.no_color))
+        self._input = StandardInput(
+            self._notices.notice,
+            left_alone=self._settings.no_stdin,
+            how_to_leave="--no-stdin leaves it alone",
+        )
+
+    def _own_notices(self, *, in_chat: bool) -> Notices:
+        return _notices(
             no_color=self._settings.no_color,
             quiet=self._settings.quiet,
             keys=(self._settings.api_key, *_keys_of(os.environ, self._settings.api_key_env)),
+            in_chat=in_chat,
         )
-        self._output = Output.of("stdout", color=color_wanted(os.environ, no_color=self._settings.no_color))
-        self._input = StandardInput(self._notices.notice, left_alone=self._settings.no_stdin)
 
     @property
     def notices(self) -> Notices:
@@ -263,11 +274,10 @@ class _Program:
         self._output.write((clean(text) if self._output.is_terminal else text) + "\n")
 
     def _answer(self, prompt: str) -> int:
-        from streaming_chat.renderers.status import exit_status
-
         session = self._session(in_chat=False)
         try:
-            return exit_status(session.ask(prompt))
+            turn: Turn = session.ask(prompt)
+            return turn.exit_status
         finally:
             session.close()
 
@@ -275,6 +285,8 @@ class _Program:
         from streaming_chat.chat.commands import Chat
         from streaming_chat.chat.repl import run_chat
 
+        # Whatever keeps the chat from opening is told in the command line's words: `run` has those notices.
+        self._notices = self._own_notices(in_chat=True)
         session = self._session(in_chat=True)
         log_path = session.log.path if session.log else None
         try:
@@ -373,6 +385,7 @@ class _Program:
             session=session,
             secret=settings.api_key,
             notice=self._notices.notice,
+            hint_of=self._notices.advice.hint_of,
         )
 
     def _earlier(self) -> Any:
@@ -547,11 +560,12 @@ def _keys_of(environment: Mapping[str, str], *more: str) -> list[str | None]:
     return [environment.get(variable, "").strip() for variable in ("OPENAI_API_KEY", *more)]
 
 
-def _notices(*, no_color: bool, quiet: bool, keys: Iterable[str | None]) -> Notices:
+def _notices(*, no_color: bool, quiet: bool, keys: Iterable[str | None], in_chat: bool = False) -> Notices:
     return Notices(
         Output.of("stderr", color=color_wanted(os.environ, no_color=no_color or bool(os.environ.get("NO_COLOR")))),
         quiet=quiet,
         keys=keys,
+        advice=Hints(in_chat=in_chat),
     )
 
 

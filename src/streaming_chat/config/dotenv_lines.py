@@ -12,6 +12,7 @@ from typing import Final
 
 from streaming_chat.config.options import Settings
 from streaming_chat.config.trust import BASE_URL_VARIABLE, Dotenv
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import CredentialsError
 from streaming_chat.text.sanitize import sanitize
 
@@ -62,7 +63,8 @@ def withheld_error(settings: Settings, dotenv: Dotenv) -> CredentialsError:
     return CredentialsError(
         f"{origin} is not sent to an endpoint from a .env that {dotenv.trust.value}: {shown_url(settings.base_url)}, "
         f"{BASE_URL_VARIABLE} in {_shown_path(dotenv.path)}",
-        f"if you trust the file: {how_to_trust(dotenv)}; to ask another address: --base-url URL",
+        kind=Kind.KEY_WITHHELD,
+        trust=how_to_trust(dotenv),
     )
 
 

@@ -37,6 +37,7 @@ from streaming_chat.config.values import (
     unparsed,
     words,
 )
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import CredentialsError, UsageError
 from streaming_chat.core.prices import NO_PRICES, Prices
 
@@ -512,7 +513,9 @@ def parse(name: str, text: str, origin: str) -> Any:
     try:
         return OPTIONS[name].parse(text)
     except ValueError as problem:
-        raise UsageError(f"{name} {problem} (from {origin})", f"{name}: {OPTIONS[name].help}") from None
+        raise UsageError(
+            f"{name} {problem} (from {origin})", kind=Kind.INVALID_SETTING, setting=name, meaning=OPTIONS[name].help
+        ) from None
 
 
 def _kept_private(settings: Settings, notice: Callable[[str], None]) -> Settings:
@@ -525,7 +528,7 @@ def _kept_private(settings: Settings, notice: Callable[[str], None]) -> Settings
         if settings.is_set(name):
             asked = settings.origin(name)
             if asked.startswith("--") and origin.startswith("--"):
-                raise UsageError(f"{asked} and {origin} exclude each other", f"{origin} keeps nothing of the session")
+                raise UsageError(f"{asked} and {origin} exclude each other", kind=Kind.SETTINGS_CONFLICT, private=origin)
             notice(f"{name} (from {asked}) is not heeded: the session is private (from {origin})")
         settings = replace(settings, **{name: value}, origins={**settings.origins, name: f"private, from {origin}"})
     return settings
@@ -553,7 +556,8 @@ def _with_key(settings: Settings, environment: Mapping[str, str], in_dotenv: Map
             # sentence would be masked wherever an answer has it.
             raise CredentialsError(
                 f"the key is damaged: it is too long, or has a character that no key has (from {origin})",
-                f"copy the key once more into {variable}",
+                kind=Kind.KEY_DAMAGED,
+                key_variable=variable,
             )
         return replace(settings, api_key=key, origins={**settings.origins, "api_key": origin})
     return settings
@@ -567,10 +571,11 @@ def _read_config_file(path: Path) -> dict[str, tuple[Any, str]]:
         origin = where(name)
         if name not in OPTIONS or not OPTIONS[name].in_config_file:
             allowed = [option for option in OPTIONS if OPTIONS[option].in_config_file]
-            meant = nearest(name, allowed)
             raise UsageError(
                 f"unknown setting {name!r} (in {origin})",
-                f"did you mean {meant}?" if meant else f"the settings are {', '.join(allowed)}",
+                kind=Kind.UNKNOWN_SETTING,
+                nearest=nearest(name, allowed),
+                allowed=allowed,
             )
         if name == "prices":
             prices = read_prices(value, str(table.get("currency", NO_PRICES.currency)), partial(where, name))
@@ -591,10 +596,15 @@ def _text_of(name: str, value: Any, origin: str) -> str:
             return "\0".join(f"{key}={json.dumps(one, allow_nan=False)}" for key, one in value.items())
         except (TypeError, ValueError):
             problem = f"{name} has a value that JSON does not have (in {origin})"
-            raise UsageError(problem, "put quotes around it: it is text then") from None
+            raise UsageError(problem, kind=Kind.NOT_JSON) from None
     if isinstance(value, list) and isinstance(_FIELDS[name].default, tuple):
         return ",".join(map(str, value))
     is_path = OPTIONS[name].parse is file_path  # A number there is a slip, and would be the name of a folder.
     if isinstance(value, (str, int, float)) and not isinstance(value, bool) and (isinstance(value, str) or not is_path):
         return str(value)
-    raise UsageError(f"{name} has a value of the wrong type (in {origin})", f"{name}: {OPTIONS[name].help}")
+    raise UsageError(
+        f"{name} has a value of the wrong type (in {origin})",
+        kind=Kind.INVALID_SETTING,
+        setting=name,
+        meaning=OPTIONS[name].help,
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from streaming_chat.config.folders import reason_others_may_replace
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 
 
@@ -25,7 +26,7 @@ def read_toml(path: Path) -> tuple[dict[str, Any], Callable[..., str]]:
     except (FileNotFoundError, NotADirectoryError):
         content = b""
     except OSError as problem:
-        raise UsageError(f"{path} cannot be read: {problem.strerror}", "fix its permissions, or move it away") from None
+        raise UsageError(f"{path} cannot be read: {problem.strerror}", kind=Kind.FILE_UNREADABLE) from None
 
     def where(*keys: str) -> str:
         return f"{path}, line {_line_of(keys, content)}"
@@ -38,7 +39,7 @@ def _require_own(path: Path, status: os.stat_result) -> None:
     for place, found in ((path, status), (path.parent, path.parent.stat())):
         # Root may own them: a system that is configured as a whole puts a link here.
         if reason := reason_others_may_replace(found):
-            raise UsageError(f"{path} is not read: {place}: {reason}", "fix its owner and permissions, or move it away")
+            raise UsageError(f"{path} is not read: {place}: {reason}", kind=Kind.FILE_UNSAFE)
 
 
 def _parsed(content: bytes, path: Path) -> dict[str, Any]:
@@ -49,17 +50,17 @@ def _parsed(content: bytes, path: Path) -> dict[str, Any]:
             import tomli as tomllib
         except ImportError:
             raise UsageError(
-                f"{path} cannot be read: Python 3.10 has no TOML parser of its own", "pip install tomli"
+                f"{path} cannot be read: Python 3.10 has no TOML parser of its own", kind=Kind.TOML_PARSER_MISSING
             ) from None
     try:
         table: dict[str, Any] = tomllib.loads(content.decode())
         return table
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8", "save it as UTF-8") from None
+        raise UsageError(f"{path} is not UTF-8", kind=Kind.FILE_ENCODING) from None
     except tomllib.TOMLDecodeError as problem:
         # The parser's own words end in "(at line 3, column 5)", but for a text that breaks off.
         where = str(problem).replace("at end of document", f"at the end, line {len(content.splitlines())}")
-        raise UsageError(f"{path} is not valid TOML: {where}", "mend that line, or move the file away") from None
+        raise UsageError(f"{path} is not valid TOML: {where}", kind=Kind.INVALID_TOML) from None
 
 
 def _line_of(keys: Sequence[str], content: bytes) -> int:

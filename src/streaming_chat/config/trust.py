@@ -21,6 +21,7 @@ from typing import Any
 
 from streaming_chat.config.dotenv import DotenvFile
 from streaming_chat.config.folders import reason_others_may_write, replace_private, unsafe_place
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 
 LIST_NAME = "trusted.json"
@@ -96,35 +97,33 @@ class TrustList:
             if found := unsafe_place(self._path.parent):
                 raise UsageError(
                     f"no trust is recorded in {self._path.parent}: {found[0]}: {found[1]}",
-                    "fix its permissions; or XDG_STATE_HOME names another folder",
+                    kind=Kind.TRUST_FOLDER_UNSAFE,
                 )
             with self._path.open("rb") as file:
                 if reason := reason_others_may_write(os.fstat(file.fileno())):
-                    raise UsageError(f"{self._path} is not used: {reason}", "then trust your files again")
+                    raise UsageError(f"{self._path} is not used: {reason}", kind=Kind.TRUST_LIST_UNSAFE)
                 entries: Any = json.load(file)
         except FileNotFoundError:
             return {}
         except OSError as problem:
-            raise UsageError(
-                f"{self._path} cannot be read: {problem.strerror}", "fix its permissions, or remove it"
-            ) from None
+            raise UsageError(f"{self._path} cannot be read: {problem.strerror}", kind=Kind.TRUST_LIST_UNREADABLE) from None
         except (ValueError, RecursionError):
             entries = None
         if not isinstance(entries, dict) or not all(
             isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and isinstance(entry.get("base_url"), str)
             for entry in entries.values()
         ):
-            raise UsageError(f"{self._path} is damaged", "remove it, then trust your files again")
+            raise UsageError(f"{self._path} is damaged", kind=Kind.TRUST_LIST_DAMAGED)
         return entries
 
     def _write(self, entries: Mapping[str, Mapping[str, str]]) -> None:
         if self._path is None:
-            raise UsageError("there is no state folder to record trust in", "set HOME or XDG_STATE_HOME")
+            raise UsageError("there is no state folder to record trust in", kind=Kind.NO_STATE_FOLDER)
         try:
             replace_private(self._path, json.dumps(dict(sorted(entries.items())), indent=1))
         except OSError as problem:
             raise UsageError(
-                f"{self._path} cannot be written: {problem.strerror}", "fix the permissions of its folder, or make room"
+                f"{self._path} cannot be written: {problem.strerror}", kind=Kind.TRUST_LIST_UNWRITABLE
             ) from None
 
 

@@ -15,71 +15,66 @@ ChatError                   1    unexpected
 └── OutputClosed          141    whoever read the answer has left (`| head`)
     └── OutputFailed        1    the answer cannot be written (a full disk)
 
-Whatever is raised inside the program on purpose is one of these. Each has one line for `error:` and one for `hint:`.
+Whatever is raised inside the program on purpose is one of these.
 """
 
 from __future__ import annotations
 
 import re
-from enum import IntEnum
+from typing import Any
 
-
-class ExitStatus(IntEnum):
-    """What the program tells the shell. Numbers are a contract (README, "Exit status")."""
-
-    COMPLETE = 0
-    UNEXPECTED = 1
-    USAGE = 2
-    CREDENTIALS = 3
-    RATE_LIMIT = 4
-    SERVER = 5
-    TIMEOUT = 6
-    NOT_WHOLE = 7
-    REJECTED = 8
-    INTERRUPTED = 130
-    OUTPUT_CLOSED = 141
+from streaming_chat.core.error_kinds import Kind
+from streaming_chat.core.exit_status import ExitStatus
 
 
 class ChatError(Exception):
-    """A failure with something to say: `message` for `error:`, `hint` for `hint:`.
+    """A failure as facts: `message` says what happened, `kind` names it.
 
-    `status_code` and `request_id` are the server's, where it answered; `code` is its own name for the failure,
-    `param` the field of the request that it is about. The texts
-    may hold what a server sent: they are raw, and whoever shows them sanitises them.
+    `status_code` and `request_id` are the server's, where it answered; `code` is its own name for the failure, `param` the
+    field of the request that it is about, `facts` has what else a hint may need (core/error_kinds.py). `hint` says what to
+    do: whoever shows the error fills it in (cli/hints.py), and it is empty before that. The texts may hold what a server
+    sent: they are raw, and whoever shows them sanitises them.
     """
 
     exit_status: int = ExitStatus.UNEXPECTED
+    #: The kind of an error that is raised without one.
+    default_kind: Kind = Kind.UNEXPECTED
     #: Whether the same request may well succeed a moment later. Decides on retries.
     transient = False
 
-    def __init__(
+    def __init__(  # every fact has a name, and all but the message may be absent
         self,
         message: str,
-        hint: str,
+        hint: str = "",
         *,
+        kind: Kind | None = None,
         status_code: int | None = None,
         request_id: str | None = None,
         code: str | None = None,
         param: str | None = None,
+        **facts: Any,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.kind = kind or self.default_kind
         self.status_code = status_code
         self.request_id = request_id
         self.code = code
         self.param = param
+        self.facts = facts
 
     @classmethod
     def unexpected(cls, failure: Exception) -> ChatError:
         """A fault of the program's own. Its class is told, its text is not: that may hold anything."""
-        return cls(f"unexpected: {type(failure).__name__}", "please report this, with what you did")
+        return cls(f"unexpected: {type(failure).__name__}")
 
 
 class UsageError(ChatError):
     """Wrong use, or a setting that cannot be."""
 
     exit_status = ExitStatus.USAGE
+    default_kind = Kind.USAGE
 
 
 class CredentialsError(ChatError):
@@ -117,7 +112,7 @@ class ConnectionFailed(ServerError):
 class ConnectionCut(ConnectionFailed):
     """The connection broke in the middle of an answer."""
 
-    exit_status = ExitStatus.NOT_WHOLE
+    exit_status = ExitStatus.INCOMPLETE
 
 
 class NotAStream(ServerError):
@@ -150,7 +145,7 @@ class OutputClosed(ChatError):
     exit_status = ExitStatus.OUTPUT_CLOSED
 
     def __init__(self) -> None:
-        super().__init__("nobody reads the answer any more", "the request was cancelled")
+        super().__init__("nobody reads the answer any more", kind=Kind.OUTPUT_CLOSED)
 
 
 class OutputFailed(OutputClosed):
@@ -159,9 +154,7 @@ class OutputFailed(OutputClosed):
     exit_status = ExitStatus.UNEXPECTED
 
     def __init__(self, reason: str) -> None:
-        ChatError.__init__(
-            self, f"the answer cannot be written: {reason}", "make room, or write somewhere else; then ask again"
-        )
+        ChatError.__init__(self, f"the answer cannot be written: {reason}", kind=Kind.OUTPUT_FAILED)
 
 
 #: How servers say that a request has more tokens than the model takes: OpenAI, vLLM, llama.cpp, Anthropic, Mistral.

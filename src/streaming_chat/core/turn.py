@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.events import Outcome, Usage
+from streaming_chat.core.exit_status import STATUS_OF_OUTCOME
 from streaming_chat.core.timing import Timing
 
 
@@ -38,3 +39,8 @@ class Turn:
     tool_calls: tuple[ToolCall, ...] = ()
     model: str | None = None
     request_id: str | None = None
+
+    @property
+    def exit_status(self) -> int:
+        """What this turn means for the shell (core/exit_status.py)."""
+        return STATUS_OF_OUTCOME[self.outcome] if self.error is None else self.error.exit_status

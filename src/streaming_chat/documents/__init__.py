@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 from streaming_chat.history import StoredTurn
 
@@ -26,7 +27,7 @@ def written(turns: Sequence[StoredTurn], format: str) -> str:  # noqa: A002 # th
         # The launcher runs with the SDK and python-dotenv alone.
         raise UsageError(
             f"{format} needs the library {missing.name}, which is not installed",
-            "pip install markdown-it-py pygments wcwidth; json and cast need none of them",
+            kind=Kind.DOCUMENT_LIBRARY,
         ) from None
 
 

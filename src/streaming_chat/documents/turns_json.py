@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from streaming_chat.core.arrivals import KINDS, LONGEST, Arrival
 from streaming_chat.core.conversation import Message
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.events import Outcome, Usage
 from streaming_chat.core.timing import Gaps, Timing
@@ -60,9 +61,7 @@ def turns_of(text: str, progress: Callable[[int, int], None] = lambda _done, _to
     except (_Wrong, RecursionError) as wrong:
         if isinstance(wrong, RecursionError):
             wrong = _Wrong("the JSON is nested too deeply")
-        raise UsageError(
-            f"these are no turns: {wrong}", "give a file that `history export --format json` or `history show --json` wrote"
-        ) from None
+        raise UsageError(f"these are no turns: {wrong}", kind=Kind.NOT_TURNS) from None
 
 
 class _Wrong(ValueError):

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import TimedOut
 
 #: The end on `time.monotonic()`, and how many seconds before it the turn began.
@@ -55,7 +56,6 @@ def out_of_time(last: str | None = None) -> TimedOut:
     """The error for a turn that was not over in time. `last` says what came of the attempt before."""
     end = _end.get()
     seconds = "the time allowed" if end is None else f"{end[1]:g} s"
-    what = f"no time for another attempt within {seconds} (--max-time); {last}" if last else None
-    return TimedOut(
-        what or f"no complete answer within {seconds} (--max-time)", "ask again, or allow more with --max-time SECONDS"
-    )
+    if last:
+        return TimedOut(f"no time for another attempt within {seconds}; {last}", kind=Kind.NO_TIME_TO_RETRY)
+    return TimedOut(f"no complete answer within {seconds}", kind=Kind.TIME_LIMIT)

@@ -106,11 +106,13 @@ def run_turn(
     sleep: Callable[[float], None] = time.sleep,
     shorten: Callable[[ChatRequest, ChatError], ChatRequest | None] = lambda _request, _error: None,
     deferred: Callable[[], AbstractContextManager[None]] = nullcontext,
+    advise: Callable[[ChatError], None] = lambda _error: None,
 ) -> Turn:
     """Send `request`, tell the renderers of every event, and return the turn, which every renderer was told of too.
 
     A request that a server refuses is sent again as `shorten` makes it, if that makes anything of it.
     After `max_time` seconds, retries and their waits included, the turn ends with TimedOut.
+    `advise` completes the error of the turn, if there is one, before any renderer sees it.
     Signals that come while the renderers are told of the end wait inside `deferred`.
     A failure, and Ctrl-C (KeyboardInterrupt), end the turn and are told by its outcome. OutputClosed, and SystemExit from
     a signal, do so too and are raised again, once the turn has been handed to the renderers; so is, as ChatError, the fault
@@ -142,6 +144,8 @@ def run_turn(
     # A slow terminal may have taken longer.
     at = clock() if audience.ended is None else audience.ended
     events, turn = reply.finish(at, error=error, interrupted=interrupted, is_cut=audience.is_cut)
+    if turn.error is not None:
+        advise(turn.error)
     events.append(Finished(at, turn.outcome, turn.finish_reason))
     with deferred():
         for renderer in renderers:

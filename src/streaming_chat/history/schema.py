@@ -42,6 +42,7 @@ from pathlib import Path
 from typing import Final
 
 from streaming_chat.config.folders import make_private
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 from streaming_chat.history.damage import Damaged, NotOurs, is_damage
 from streaming_chat.history.place import Identity, identity, locked_place
@@ -284,7 +285,8 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> int:
     if version > VERSION:
         raise UsageError(
             f"the history was written by a later version of streaming-chat (format {version}, here {VERSION})",
-            f"update streaming-chat, or leave {path} alone with --no-history",
+            kind=Kind.HISTORY_TOO_NEW,
+            path=str(path),
         )
     return version
 

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from streaming_chat.core.arrivals import KIND_OF_EVENT, arrival_words, to_bytes
 from streaming_chat.core.conversation import ChatRequest
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ChatError, UsageError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, Started, TextDelta, ToolCallDelta
 from streaming_chat.core.turn import Turn
@@ -300,7 +301,9 @@ class History:
         except NotOurs as error:
             raise self._not_ours(error) from error
         except (sqlite3.Error, OSError, UnicodeDecodeError, OverflowError) as error:
-            raise ChatError(f"the turns cannot be imported: {_reason(error)}", f"look at {self.path}") from error
+            raise ChatError(
+                f"the turns cannot be imported: {_reason(error)}", kind=Kind.HISTORY_NOT_IMPORTED, path=str(self.path)
+            ) from error
         finally:
             self._tell()
 
@@ -364,7 +367,7 @@ class History:
         except NotOurs as error:
             self._failed = True
             told = self._not_ours(error)
-            self._untold.append(f"the history does not keep this session: {told.message}; {told.hint}")
+            self._untold.append(f"the history does not keep this session: {told.message}; it is left as it is")
         except (
             sqlite3.Error,
             OSError,
@@ -408,7 +411,8 @@ class History:
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise ChatError(
                 f"the history cannot be read: {_reason(error)}",
-                f"look at {self.path}; moved elsewhere, it makes room for a new one",
+                kind=Kind.HISTORY_UNREADABLE,
+                path=str(self.path),
             ) from error
         finally:
             self._tell()
@@ -471,7 +475,7 @@ class History:
     def _not_ours(self, error: NotOurs) -> UsageError:
         return UsageError(
             f"{self.path} is not a history of this program: {error}",
-            "it is left as it is; move it elsewhere, and a new history is begun",
+            kind=Kind.HISTORY_NOT_OURS,
         )
 
     def _let_go(self) -> None:

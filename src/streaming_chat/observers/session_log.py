@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from streaming_chat.config.folders import SESSION_NAME, create_private
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.events import Event, Outcome
 from streaming_chat.core.turn import Turn
@@ -43,9 +44,7 @@ class SessionLog:
             folder.mkdir(parents=True, exist_ok=True)
             self.path, self._descriptor = create_private(folder, started.strftime(SESSION_NAME), ".log")
         except OSError as problem:
-            raise UsageError(
-                f"no log can be written into {folder}: {problem.strerror}", "choose another folder with --log-dir"
-            ) from None
+            raise UsageError(f"no log can be written into {folder}: {problem.strerror}", kind=Kind.LOG_UNWRITABLE) from None
         lines = [f"# {name}: {self._safe(str(value))}" for name, value in header.items()]
         self._write("\n".join([*lines, f"# start: {started.isoformat(timespec='seconds')}"]))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from streaming_chat.config.folders import SESSION_NAME, create_private
 from streaming_chat.core.arrivals import KIND_OF_EVENT, arrival_words, decode_arrivals, to_bytes
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ChatError, UsageError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, TextDelta, ToolCallDelta
 from streaming_chat.core.turn import Turn
@@ -36,6 +37,7 @@ class SessionTranscript:
         session: str,
         secret: str | None,
         notice: Callable[[str], None],
+        hint_of: Callable[[ChatError], str],
     ) -> None:
         self._folder = folder
         self._formats = formats
@@ -43,6 +45,7 @@ class SessionTranscript:
         self._session = session
         self._secret = secret
         self._notice = notice
+        self._hint_of = hint_of
         self._name = datetime.now().strftime(SESSION_NAME)
         self._turns: list[StoredTurn] = []
         self._begin(0.0)
@@ -50,7 +53,7 @@ class SessionTranscript:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise UsageError(
-                f"no transcript can be written into {folder}: {problem.strerror}", "choose another folder with --export-dir"
+                f"no transcript can be written into {folder}: {problem.strerror}", kind=Kind.TRANSCRIPT_UNWRITABLE
             ) from None
 
     def _begin(self, start: float) -> None:
@@ -112,7 +115,7 @@ class SessionTranscript:
             except OSError as problem:
                 self._notice(f"no transcript is written as {format} into {self._folder}: {problem.strerror}")
             except ChatError as problem:
-                self._notice(f"no transcript is written as {format}: {problem.message}; {problem.hint}")
+                self._notice(f"no transcript is written as {format}: {problem.message}; {self._hint_of(problem)}")
 
     def _write(self, document: bytes, ending: str) -> None:
         path, number = create_private(self._folder, self._name, ending)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from streaming_chat import __version__
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.events import Adapted, Event, Finished, NotStreamed, Retrying, Started
 from streaming_chat.core.turn import Turn
@@ -53,9 +54,7 @@ class Telemetry:
 
     def __init__(self, *, base_url: str | None, content: bool, secret: str | None, notice: Callable[[str], None]) -> None:
         if not _is_installed():
-            raise UsageError(
-                "telemetry needs the OpenTelemetry SDK, which is not installed", "pip install 'streaming-chat[otel]'"
-            )
+            raise UsageError("telemetry needs the OpenTelemetry SDK, which is not installed", kind=Kind.TELEMETRY_LIBRARY)
         parts = urlsplit(base_url or "")
         self.peer = peer(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
         self.content = content

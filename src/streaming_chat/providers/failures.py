@@ -15,10 +15,11 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import (
     ChatError,
     ConnectionCut,
@@ -34,7 +35,7 @@ from streaming_chat.core.errors import (
     UsageError,
 )
 from streaming_chat.core.json_text import from_json
-from streaming_chat.core.retry import LONGEST_WAIT, retry_after
+from streaming_chat.core.retry import retry_after
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.greeting import greeting_of
 from streaming_chat.text.lines import one_line
@@ -80,10 +81,10 @@ def translate(failure: Exception, endpoint: Endpoint, *, began: bool = False) ->
     if any(type(cause).__name__ == "LocalProtocolError" for cause in _chain(failure)):
         return UsageError(
             "the request cannot be sent: one of its headers has a character that no header may have",
-            "check OPENAI_ORG_ID and OPENAI_PROJECT_ID in the environment",
+            kind=Kind.HEADER_CHARACTER,
         )
     if names & {"InvalidURL", "UnsupportedProtocol"}:
-        return UsageError(f"the address {endpoint.base_url} cannot be used", "check --base-url, or OPENAI_BASE_URL")
+        return UsageError(f"the address {endpoint.base_url} cannot be used", kind=Kind.BASE_URL)
     if "DecodingError" in names:
         return _damaged(endpoint, began)
     if names & {"APIConnectionError", "TransportError", "StreamError", "OSError"}:
@@ -97,20 +98,18 @@ def translate(failure: Exception, endpoint: Endpoint, *, began: bool = False) ->
 def translate_construction(failure: Exception, endpoint: Endpoint) -> ChatError:
     """The error that a failure to make the client means: nothing has been sent."""
     if isinstance(failure, ModuleNotFoundError) and failure.name == "openai":
-        return UsageError("the OpenAI SDK is not installed", "pip install openai==2.9.0")
+        return UsageError("the OpenAI SDK is not installed", kind=Kind.SDK_MISSING)
     if isinstance(failure, ImportError):
-        return UsageError("the proxy in the environment needs one more package", "pip install socksio, or unset ALL_PROXY")
+        return UsageError("the proxy in the environment needs one more package", kind=Kind.PROXY_PACKAGE)
     if isinstance(failure, OSError):
-        return UsageError(
-            "the certificates cannot be read", "check --ca, and SSL_CERT_FILE and SSL_CERT_DIR in the environment"
-        )
+        return UsageError("the certificates cannot be read", kind=Kind.CERTIFICATES_UNREADABLE)
     if isinstance(failure, ValueError):
-        return UsageError("a proxy address in the environment cannot be used", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
+        return UsageError("a proxy address in the environment cannot be used", kind=Kind.PROXY)
     if type(failure).__name__ == "InvalidURL" and os.environ.get("NO_PROXY", os.environ.get("no_proxy")):
         # It makes addresses of what stands in there.
         return UsageError(
             "NO_PROXY in the environment, or the base URL, has an address that cannot be used",
-            "write host names into NO_PROXY, without ranges and brackets; check --base-url",
+            kind=Kind.NO_PROXY,
         )
     return translate(failure, endpoint)
 
@@ -120,16 +119,15 @@ def of_error_chunk(error: object, endpoint: Endpoint, request_id: str | None) ->
     message = _server_message(error, endpoint) or "the server gave no reason"
     code = _code(error, endpoint)
     status = int(code) if code and re.fullmatch(r"[45]\d\d", code) else _STATUS_OF_CODE.get(code or "", 500)
-    kind = QuotaError if code in _QUOTA_CODES else _kind(status)
-    return kind(
+    meant = QuotaError if code in _QUOTA_CODES else _error_class(status)
+    return meant(
         f"{endpoint.host} sent an error instead of an answer: {message}",
-        "ask again; what came before it is kept"
-        if kind is ServerError
-        else _hint(kind, status, code, message, endpoint, None, {}),
+        kind=Kind.ANSWER_CUT if meant is ServerError else _kind(meant, status, code, message, endpoint),
         request_id=request_id,
         code=code,
         status_code=status if code == str(status) else None,
         param=_param(error, endpoint),
+        **_facts(endpoint),
     )
 
 
@@ -137,8 +135,8 @@ def too_much(endpoint: Endpoint, what: str, *, began: bool) -> ServerError:
     """The error for `what`, which is more than is read. `began` says whether a part of the answer had arrived."""
     message = f"{endpoint.host} sent {what}"
     if began:
-        return ConnectionCut(f"{message}: the answer ends here", "ask again; what came before it is kept")
-    return TooMuchSent(message, "check the address (--base-url); the server is at fault")
+        return ConnectionCut(f"{message}: the answer ends here", kind=Kind.ANSWER_CUT)
+    return TooMuchSent(message, kind=Kind.TOO_MUCH_SENT)
 
 
 def not_a_stream(content_type: str, start: str, endpoint: Endpoint, request_id: str | None) -> NotAStream:
@@ -152,9 +150,10 @@ def not_a_stream(content_type: str, start: str, endpoint: Endpoint, request_id: 
         what = "a web page" + (f" ({one_line(title[1])})" if title and title[1].strip() else "")
     else:
         what = f"something else ({one_line(content_type) or 'no content type'}: {one_line(start)[:80]})"
-    hint = "check the address (--base-url): it should end in /v1"
     return NotAStream(
-        f"{endpoint.host} sent {endpoint.without_secret(what)} instead of an event stream", hint, request_id=request_id
+        f"{endpoint.host} sent {endpoint.without_secret(what)} instead of an event stream",
+        kind=Kind.NOT_A_STREAM,
+        request_id=request_id,
     )
 
 
@@ -164,15 +163,18 @@ def _of_status(failure: Any, endpoint: Endpoint) -> ChatError:
     body = _body(failure)
     message = _server_message(body, endpoint)
     code = _code(body, endpoint)
-    kind = QuotaError if status == 429 and code in _QUOTA_CODES else _kind(status)
+    meant = QuotaError if status == 429 and code in _QUOTA_CODES else _error_class(status)
     wait = retry_after(headers, time.time())
-    error = kind(
+    error = meant(
         f"{endpoint.host} says {status}{': ' + message if message else ' ' + _reason(failure, endpoint)}".rstrip(),
-        _hint(kind, status, code, message, endpoint, wait, headers),
+        kind=_kind(meant, status, code, message, endpoint),
         status_code=status,
         request_id=request_id_of(headers, endpoint),
         code=code,
         param=_param(body, endpoint),
+        wait=wait,
+        location=one_line(endpoint.without_secret(headers.get("location", ""))),
+        **_facts(endpoint),
     )
     if isinstance(error, (RateLimitError, ServerError)):
         error.retry_after = wait
@@ -196,7 +198,7 @@ def request_id_of(headers: Mapping[str, str], endpoint: Endpoint) -> str | None:
     return next((one_line(endpoint.without_secret(headers[name])) for name in names if headers.get(name)), None)
 
 
-def _kind(status: int) -> type[ChatError]:
+def _error_class(status: int) -> type[ChatError]:
     if 300 <= status < 400:
         return NotAStream
     return _ERROR_OF_STATUS.get(status, RequestRejected if 400 <= status < 500 else ServerError)
@@ -208,104 +210,82 @@ def _reason(failure: Any, endpoint: Endpoint) -> str:
     return f"({reason})" if reason else ""
 
 
-def _hint(
-    kind: type[ChatError],
-    status: int,
-    code: str | None,
-    message: str,
-    endpoint: Endpoint,
-    wait: float | None,
-    headers: Mapping[str, str],
-) -> str:
-    if kind is NotAStream:
-        place = one_line(endpoint.without_secret(headers.get("location", "")))
-        to = f" to {place}" if place else ""
-        return f"the server redirects{to}; redirects are not followed: set --base-url"
-    if kind is QuotaError:
-        return "look at your plan and billing; waiting does not help"
-    if kind is CredentialsError:
-        ending = f" (the key {masked(endpoint.api_key)})" if endpoint.secret else ""
+#: Class → the kind of an error of that class, where the status says no more.
+_KIND_OF_CLASS: Mapping[type[ChatError], Kind] = {
+    NotAStream: Kind.REDIRECTED,
+    QuotaError: Kind.QUOTA,
+    RateLimitError: Kind.RATE_LIMIT,
+    TimedOut: Kind.SERVER_TIMED_OUT,
+    ServerError: Kind.SERVER_FAILED,
+}
+
+
+def _kind(meant: type[ChatError], status: int, code: str | None, message: str, endpoint: Endpoint) -> Kind:
+    """Return the kind of an error of the class `meant` that a server reports."""
+    if meant is CredentialsError:
         if not endpoint.api_key:
-            return f"{endpoint.host} wants a key: set {endpoint.key_variable}"
-        if status == 403:
-            return f"the key in {endpoint.key_variable}{ending} may not do this: check its rights and its project"
-        return f"check {endpoint.key_variable}{ending}, and that it belongs to {endpoint.host}"
-    if kind is RateLimitError:
-        if wait is not None and wait > LONGEST_WAIT:
-            return f"the server asks for {wait:.6g} s of patience: too long to wait here"
-        return "wait a moment, or send fewer requests"
-    if kind is TimedOut:
-        return "try again"
-    if kind is ServerError:
-        return "the server is at fault: try again in a moment"
+            return Kind.KEY_MISSING
+        return Kind.KEY_FORBIDDEN if status == 403 else Kind.KEY_REJECTED
+    if meant in _KIND_OF_CLASS:
+        return _KIND_OF_CLASS[meant]
     if status == 404:
-        if code == "model_not_found" or "model" in message.lower():
-            return "`streaming-chat models` lists the models of this endpoint; choose one with --model"
-        if not endpoint.base_url.endswith("/v1"):
-            return f"check the address: did you mean --base-url {endpoint.base_url}/v1 ?"
-        return "check the address (--base-url) and the model (--model)"
-    if status == 413:
-        return "shorten the prompt"
-    return "change the request: the message says what is wrong with it"
+        is_model = code == "model_not_found" or "model" in message.lower()
+        return Kind.MODEL_NOT_FOUND if is_model else Kind.PATH_NOT_FOUND
+    return Kind.PROMPT_TOO_LARGE if status == 413 else Kind.REQUEST_REJECTED
+
+
+def _facts(endpoint: Endpoint) -> dict[str, Any]:
+    """What a hint may need of the endpoint; of the key its last characters alone."""
+    return {
+        "host": endpoint.host,
+        "base_url": endpoint.base_url,
+        "key_variable": endpoint.key_variable,
+        "key": masked(endpoint.api_key) if endpoint.secret else "",
+    }
 
 
 def _timed_out(failure: BaseException, endpoint: Endpoint) -> TimedOut:
     if any(type(cause).__name__ == "ConnectTimeout" for cause in _chain(failure)):
-        return TimedOut(f"no connection to {endpoint.host} in time", "check the address, the network and the proxy settings")
-    return TimedOut(
-        f"{endpoint.host} sent nothing for {endpoint.timeout:g} s", "try again, or allow more with --timeout SECONDS"
-    )
+        return TimedOut(f"no connection to {endpoint.host} in time", kind=Kind.CONNECT_TIMEOUT)
+    return TimedOut(f"{endpoint.host} sent nothing for {endpoint.timeout:g} s", kind=Kind.READ_TIMEOUT)
 
 
 def _connection(failure: BaseException, endpoint: Endpoint, *, began: bool) -> ChatError:
+    """Return the error for a connection that was not made, or broke."""
     if began:
         return _cut(endpoint, began, "the connection broke")
+    causes = list(_chain(failure))
     proxy = endpoint.proxy
-    if proxy and any(isinstance(cause, ConnectionRefusedError) or _is_no_name(cause) for cause in _chain(failure)):
-        return _no_way(f"the proxy {proxy} cannot be reached", "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY")
-    for cause in _chain(failure):
-        if _is_no_name(cause):
-            return _no_way(
-                f"the name {urlsplit(endpoint.base_url).hostname} cannot be resolved",
-                "check the address and the network",
-            )
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return _no_way(
-                f"the certificate of {endpoint.host} is not trusted: {cause.verify_message}",
-                "for a private authority, name its file with --ca, or in SSL_CERT_FILE",
-            )
-        if isinstance(cause, ssl.SSLError):
-            return _no_way(
-                f"no secure connection to {endpoint.host}: {(cause.reason or 'TLS failed').replace('_', ' ').lower()}",
-                "does the server speak plain http://? then say so in --base-url",
-            )
-        if isinstance(cause, ConnectionRefusedError):
-            return _no_way(f"{endpoint.host} refused the connection", "is the server running, and is the port right?")
-        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, (ConnectionError, TimeoutError)):
-            return _no_way(f"no connection to {endpoint.host}: {cause.strerror}", "check the address and the network")
-    if any(type(cause).__name__ == "ProxyError" for cause in _chain(failure)):
-        return _no_way("the proxy refused the connection", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY")
-    if any(type(cause).__name__ == "RemoteProtocolError" and "too long" in str(cause) for cause in _chain(failure)):
-        return TooMuchSent(f"the headers that {endpoint.host} sent are too long", "the server is at fault")
-    if any(_is_not_http(cause) for cause in _chain(failure)):
-        return NotAStream(f"{endpoint.host} does not speak HTTP", "check the address and the port (--base-url)")
+    if proxy and any(isinstance(cause, ConnectionRefusedError) or _is_no_name(cause) for cause in causes):
+        return _unreachable(f"the proxy {proxy} cannot be reached", Kind.PROXY_UNREACHABLE)
+    for cause in causes:
+        for is_meant, kind, message in _CAUSES:
+            if is_meant(cause):
+                return _unreachable(message(cause, endpoint), kind)
+    return _of_http(causes, endpoint)
+
+
+def _of_http(causes: list[BaseException], endpoint: Endpoint) -> ChatError:
+    """Return the error for a connection on which something else than an answer came."""
+    names = {type(cause).__name__ for cause in causes}
+    if "ProxyError" in names:
+        return _unreachable("the proxy refused the connection", Kind.PROXY)
+    if any(type(cause).__name__ == "RemoteProtocolError" and "too long" in str(cause) for cause in causes):
+        return TooMuchSent(f"the headers that {endpoint.host} sent are too long", kind=Kind.HEADERS_TOO_LONG)
+    if any(_is_not_http(cause) for cause in causes):
+        return NotAStream(f"{endpoint.host} does not speak HTTP", kind=Kind.NOT_HTTP)
     # It hangs up on a request, or resets a connection on which there is one that it did not read.
-    hung_up = any(
-        type(cause).__name__ == "RemoteProtocolError" or isinstance(cause, ConnectionResetError) for cause in _chain(failure)
-    )
-    if hung_up and not proxy:
-        greeting = greeting_of(endpoint.base_url)
-        if greeting:
-            return NotAStream(
-                f"{endpoint.host} does not speak HTTP: it greets with {one_line(endpoint.without_secret(greeting))!r}",
-                "check the address and the port (--base-url)",
-            )
-    return _cut(endpoint, began, "the connection broke")
+    hung_up = "RemoteProtocolError" in names or any(isinstance(cause, ConnectionResetError) for cause in causes)
+    greeting = greeting_of(endpoint.base_url) if hung_up and not endpoint.proxy else None
+    if greeting:
+        said = one_line(endpoint.without_secret(greeting))
+        return NotAStream(f"{endpoint.host} does not speak HTTP: it greets with {said!r}", kind=Kind.NOT_HTTP)
+    return _cut(endpoint, False, "the connection broke")
 
 
-def _no_way(message: str, hint: str) -> ConnectionFailed:
-    """A connection that will not come about a moment later either."""
-    error = ConnectionFailed(message, hint)
+def _unreachable(message: str, kind: Kind) -> ConnectionFailed:
+    """Return the error for a connection that will not be made a moment later either."""
+    error = ConnectionFailed(message, kind=kind)
     error.transient = False
     return error
 
@@ -325,16 +305,53 @@ def _is_not_http(cause: BaseException) -> bool:
     )
 
 
+def _is_system_error(cause: BaseException) -> bool:
+    is_other = isinstance(cause, (ConnectionError, TimeoutError))
+    return isinstance(cause, OSError) and bool(cause.errno) and not is_other
+
+
+#: What a connection failed for, the first that fits → its kind, and the message about it.
+_CAUSES: Sequence[tuple[Callable[[BaseException], bool], Kind, Callable[[Any, Endpoint], str]]] = (
+    (
+        _is_no_name,
+        Kind.UNREACHABLE,
+        lambda _cause, endpoint: f"the name {urlsplit(endpoint.base_url).hostname} cannot be resolved",
+    ),
+    (
+        lambda cause: isinstance(cause, ssl.SSLCertVerificationError),
+        Kind.CERTIFICATE,
+        lambda cause, endpoint: f"the certificate of {endpoint.host} is not trusted: {cause.verify_message}",
+    ),
+    (
+        lambda cause: isinstance(cause, ssl.SSLError),
+        Kind.TLS,
+        lambda cause, endpoint: (
+            f"no secure connection to {endpoint.host}: {(cause.reason or 'TLS failed').replace('_', ' ').lower()}"
+        ),
+    ),
+    (
+        lambda cause: isinstance(cause, ConnectionRefusedError),
+        Kind.CONNECTION_REFUSED,
+        lambda _cause, endpoint: f"{endpoint.host} refused the connection",
+    ),
+    (
+        _is_system_error,
+        Kind.UNREACHABLE,
+        lambda cause, endpoint: f"no connection to {endpoint.host}: {cause.strerror}",
+    ),
+)
+
+
 def _cut(endpoint: Endpoint, began: bool, what: str) -> ConnectionFailed:
     if began:
-        return ConnectionCut(f"{what} in the middle of the answer", "ask again; what came before it is kept")
-    return ConnectionFailed(f"{what} before {endpoint.host} answered", "try again; is the server overloaded?")
+        return ConnectionCut(f"{what} in the middle of the answer", kind=Kind.ANSWER_CUT)
+    return ConnectionFailed(f"{what} before {endpoint.host} answered", kind=Kind.CONNECTION_BROKEN)
 
 
 def _damaged(endpoint: Endpoint, began: bool) -> ServerError:
     if began:
-        return ConnectionCut("the compressed answer is damaged from here on", "ask again; what came before it is kept")
-    return NotAStream(f"{endpoint.host} sent a compressed answer that is damaged", "try again; the server is at fault")
+        return ConnectionCut("the compressed answer is damaged from here on", kind=Kind.ANSWER_CUT)
+    return NotAStream(f"{endpoint.host} sent a compressed answer that is damaged", kind=Kind.DAMAGED_ANSWER)
 
 
 def _chain(failure: BaseException | None) -> Iterator[BaseException]:

@@ -24,6 +24,7 @@ from ipaddress import ip_address
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import TooMuchSent
 from streaming_chat.core.limits import LONGEST_HEAD
 from streaming_chat.engine import deadline
@@ -187,7 +188,7 @@ class Bounded:
             self._head_left -= count
             if self._head_left < 0:
                 raise TooMuchSent(
-                    f"the server sent {LONGEST_HEAD >> 20} MiB of headers and no answer", "the server is at fault"
+                    f"the server sent {LONGEST_HEAD >> 20} MiB of headers and no answer", kind=Kind.HEADERS_TOO_LONG
                 )
 
 

@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from streaming_chat.core.conversation import ChatRequest
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ServerError
 from streaming_chat.core.json_text import from_json, has_too_many_values
 from streaming_chat.core.limits import LONGEST_EVENT, TOO_LONG, TOO_MANY_VALUES
@@ -131,7 +132,7 @@ class OpenAISDK:
         except (ValueError, LookupError, TypeError, RecursionError):
             raise ServerError(
                 f"{self.endpoint.host} sent no list of models",
-                "the endpoint may not have one; name a model with --model",
+                kind=Kind.NO_MODEL_LIST,
             ) from None
 
     def _read(self, response: Any) -> str:

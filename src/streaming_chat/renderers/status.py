@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streaming_chat.core.adaptation import ADAPTATIONS
-from streaming_chat.core.errors import ExitStatus, OutputClosed
+from streaming_chat.core.errors import OutputClosed
 from streaming_chat.core.events import Adapted, Event, NotStreamed, Outcome, ReasoningUnmarked, Retrying, Skipped
 from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.core.turn import Turn
@@ -14,17 +14,16 @@ from streaming_chat.text.figures import latency_line
 from streaming_chat.text.lines import one_line
 from streaming_chat.wire.reply import OUTCOME_OF_FINISH_REASON
 
-#: Outcome → what happened and what to do. `complete` needs no words, and `error` brings its own.
-EXPLANATIONS: Mapping[Outcome, tuple[str, str]] = {
-    Outcome.LENGTH: ("the answer is cut: it reached the most tokens allowed", "allow more with --max-tokens"),
-    Outcome.FILTERED: ("the answer is cut: the server's content filter stopped it", "put the question differently"),
-    Outcome.REFUSED: ("the model refused to answer", "put the question differently"),
-    Outcome.TOOL_CALLS: ("the model asked for a tool instead of answering", "tools are shown here, never run"),
-    Outcome.EMPTY: ("the answer is empty", "ask again, or ask another model"),
-    Outcome.TRUNCATED: ("the answer is cut: the stream ended before the model had finished", "ask again"),
-    Outcome.INTERRUPTED: ("interrupted: the text above is not the whole answer", "ask again"),
+#: Outcome → what happened. `complete` needs no words, and `error` brings its own.
+EXPLANATIONS: Mapping[Outcome, str] = {
+    Outcome.LENGTH: "the answer is cut: it reached the most tokens allowed",
+    Outcome.FILTERED: "the answer is cut: the server's content filter stopped it",
+    Outcome.REFUSED: "the model refused to answer",
+    Outcome.TOOL_CALLS: "the model asked for a tool instead of answering",
+    Outcome.EMPTY: "the answer is empty",
+    Outcome.TRUNCATED: "the answer is cut: the stream ended before the model had finished",
+    Outcome.INTERRUPTED: "interrupted: the text above is not the whole answer",
 }
-
 
 #: How much of the events that were skipped is told: characters of each, and how many.
 _LONGEST_SKIPPED = 60
@@ -85,32 +84,16 @@ class StatusRenderer:
 
     def _tell_outcome(self, turn: Turn) -> None:
         if turn.error is not None:
-            self._notices.error(turn.error, self._hint(turn.error.hint))
+            self._notices.error(turn.error)
         elif turn.outcome in EXPLANATIONS:
-            message, hint = EXPLANATIONS[turn.outcome]
+            message, hint = EXPLANATIONS[turn.outcome], self._notices.advice.hint_of(turn.outcome)
             if turn.outcome is Outcome.INTERRUPTED and not turn.text:
                 message = "interrupted before the answer began"
             if turn.finish_reason and turn.finish_reason != "stop":
                 message += f" (finish_reason: {turn.finish_reason})"
             if self._in_chat:
-                self._notices.notice(f"{message}; {self._hint(hint)}")
+                self._notices.notice(f"{message}; {hint}")
             else:
                 self._notices.problem(message, hint)
         elif turn.finish_reason not in (None, "stop", *OUTCOME_OF_FINISH_REASON):
             self._notices.notice(f"finish_reason: {turn.finish_reason}")
-
-    def _hint(self, hint: str) -> str:
-        """In a chat there is a command for asking again."""
-        for words in ("ask again", "try again"):
-            if self._in_chat and hint.startswith(words):
-                return "/retry asks again" + hint.removeprefix(words)
-        return hint
-
-
-def exit_status(turn: Turn) -> int:
-    """What a turn means for the shell."""
-    if turn.error is not None:
-        return turn.error.exit_status
-    if turn.outcome is Outcome.INTERRUPTED:
-        return ExitStatus.INTERRUPTED
-    return ExitStatus.COMPLETE if turn.outcome is Outcome.COMPLETE else ExitStatus.NOT_WHOLE

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from streaming_chat.config.options import Settings
-from streaming_chat.core.errors import ExitStatus
 from streaming_chat.core.events import Outcome, TextDelta
+from streaming_chat.core.exit_status import ExitStatus
 from streaming_chat.engine.loop import Renderer
 from streaming_chat.history import StoredTurn
 from streaming_chat.history.playback import as_turn, events_of

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from streaming_chat.config.options import Settings, parse
 from streaming_chat.core.adaptation import adapt
 from streaming_chat.core.conversation import ChatRequest, Conversation, Exchange, Message
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ChatError, UsageError, is_too_long
 from streaming_chat.core.events import Outcome
 from streaming_chat.core.turn import Turn
@@ -99,7 +100,7 @@ class Session:
     def change(self, name: str, text: str | None) -> None:
         """Give the setting `name` the value that `text` stands for, or the built-in one. UsageError when it has none."""
         if name == "model" and self._model_is_fixed:
-            raise UsageError("the embedded model is the only one here", "leave, and start with a key or with --base-url")
+            raise UsageError("the embedded model is the only one here", kind=Kind.ONLY_MODEL)
         origin = "the chat"
         value = None if text is None else parse(name, text, origin)
         self.settings = self.settings.changed(name, value, origin)
@@ -132,14 +133,15 @@ class Session:
                 notice=self.notices.notice,
                 shorten=self._shortened,
                 deferred=deferred,
+                advise=self.notices.advice.complete,
             )
         self.last_turn = turn
         if turn.usage and turn.usage.prompt_tokens:
             self.conversation.learn(turn.request.messages, turn.usage.prompt_tokens)
         if turn.outcome is Outcome.COMPLETE:
             self.conversation.add(prompt, turn.text)
-        elif self.conversation.set_aside(prompt, turn.text) and self._in_chat:
-            self.notices.notice("this answer does not go along with the next message; /keep lets it")
+        else:
+            self.conversation.set_aside(prompt, turn.text)
         if turn.error is not None and is_too_long(turn.error) and (count := self.conversation.take_in_again()):
             self.notices.notice(f"leaving turns out did not help: {counted(count, 'turn goes', 'turns go')} along again")
         # What failed before the server began to answer has nothing to be counted.

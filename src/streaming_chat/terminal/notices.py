@@ -8,23 +8,39 @@ from shutil import get_terminal_size
 from textwrap import fill
 
 from streaming_chat.core.errors import ChatError, OutputClosed
+from streaming_chat.core.events import Outcome
 from streaming_chat.terminal.output import Output
 from streaming_chat.text.sanitize import sanitize
 from streaming_chat.text.secret import without_secret
 
 
+class Advice:
+    """What to do about an error, which depends on where the user is (cli/hints.py). This one adds nothing to the error."""
+
+    def complete(self, error: ChatError) -> None:
+        """Give `error` the hint with which it is kept, and name what limited it, where that is not known yet."""
+
+    def hint_of(self, what: ChatError | Outcome) -> str:
+        """Return what to do about an error, or an outcome, in the words that fit where the user is."""
+        return what.hint if isinstance(what, ChatError) else ""
+
+
 class Notices:
     """Standard error, in the program's own words. `quiet` leaves errors and hints; `keys` are masked wherever they stand."""
 
-    def __init__(self, output: Output, *, quiet: bool = False, keys: Iterable[str | None] = ()) -> None:
+    def __init__(
+        self, output: Output, *, quiet: bool = False, keys: Iterable[str | None] = (), advice: Advice | None = None
+    ) -> None:
+        self.advice = advice or Advice()
         self.output = output
         self._quiet = quiet
         self._keys = tuple(keys)
 
-    def error(self, error: ChatError, hint: str | None = None) -> None:
-        """`error:` and `hint:`, with the server's request id where there is one; `hint` takes the place of the error's."""
+    def error(self, error: ChatError) -> None:
+        """`error:` and `hint:`, with the server's request id where there is one."""
+        self.advice.complete(error)
         request = f" (request id {error.request_id})" if error.request_id else ""
-        self.problem(error.message + request, error.hint if hint is None else hint)
+        self.problem(error.message + request, self.advice.hint_of(error))
 
     def problem(self, message: str, hint: str) -> None:
         """`error:` and `hint:` of something that is not an exception."""

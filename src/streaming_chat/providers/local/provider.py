@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from streaming_chat.core.conversation import ChatRequest
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ChatError, ConnectionCut, RequestRejected, ServerError, TimedOut, UsageError
 from streaming_chat.engine import deadline
 from streaming_chat.providers.chunk_stream import ChunkStream
@@ -187,7 +188,7 @@ class ServerProcess:
         except OSError as failure:
             self._log.close()
             raise ServerError(
-                f"the embedded model cannot be started: {failure.strerror}", "free some memory, or end other programs"
+                f"the embedded model cannot be started: {failure.strerror}", kind=Kind.MODEL_NOT_STARTED
             ) from None
         self._orders = cast("IO[bytes]", self.process.stdin)
         self._answers = cast("IO[bytes]", self.process.stdout)
@@ -213,7 +214,7 @@ class ServerProcess:
             deadline.check()
             raise TimedOut(
                 f"the embedded model is not loaded after {timeout:g} s",
-                "it goes on loading: ask again, or allow more with --timeout SECONDS",
+                kind=Kind.MODEL_LOADING,
             )
         if "base_url" not in self._answer:
             raise self._why_not_loaded()
@@ -234,8 +235,8 @@ class ServerProcess:
                 self.process.wait(_REAPING)
             if self.process.poll() is None:
                 raise
-            kind = ConnectionCut if isinstance(error, ConnectionCut) else ServerError
-            raise self._stopped(kind, "ask again: it is started anew") from None
+            stopped = ConnectionCut if isinstance(error, ConnectionCut) else ServerError
+            raise self._stopped(stopped, Kind.MODEL_STOPPED) from None
 
     def close(self) -> None:
         """End it, and wait for that. Never longer than a second; a second call does nothing."""
@@ -270,25 +271,28 @@ class ServerProcess:
         reason = _ORIGIN.sub("", complaints[0]) if complaints else self._answer.get("message", "")
         error: ChatError
         if "error" not in self._answer:
-            error = self._stopped(ServerError, "free some memory, or choose a smaller file with --local-model")
+            error = self._stopped(ServerError, Kind.MODEL_MEMORY)
         elif self._answer["error"] == "package":
-            error = UsageError(f"xllamacpp cannot be loaded: {reason}", f"install it anew: {weights_.INSTALL_RUNTIME}")
+            error = UsageError(
+                f"xllamacpp cannot be loaded: {reason}", kind=Kind.MODEL_RUNTIME, runtime=weights_.RUNTIME_PACKAGE
+            )
         elif _MEMORY.search(reason):
             error = ServerError(
                 f"not enough memory for the embedded model: {reason}",
-                "free some memory, or choose a smaller file with --local-model",
+                kind=Kind.MODEL_MEMORY,
             )
         elif self._answer["error"] == "checksum" or any(map(_FILE_FAULT.search, complaints)):
             error = UsageError(
                 f"the model file {self.weights.file} cannot be used: {reason}",
-                weights_.reinstall_hint() if embedded else "it is cut, damaged, or of a kind that llama.cpp does not know",
+                kind=Kind.WEIGHTS_DAMAGED if embedded else Kind.MODEL_FILE_DAMAGED,
+                weights=weights_.WEIGHTS_PACKAGE,
             )
         else:
-            error = ServerError(f"the embedded model cannot be loaded: {reason}", "try again, or use another endpoint")
+            error = ServerError(f"the embedded model cannot be loaded: {reason}", kind=Kind.MODEL_NOT_LOADED)
         error.transient = False
         return error
 
-    def _stopped(self, kind: type[ServerError], hint: str) -> ServerError:
+    def _stopped(self, error: type[ServerError], kind: Kind) -> ServerError:
         """The error for a process that ended by itself."""
         status = self.process.poll()
         if status is None:
@@ -301,7 +305,7 @@ class ServerProcess:
             how = f"exit status {status}"
         complaints = self._complaints()
         last = f": {_ORIGIN.sub('', complaints[-1])}" if complaints else ""
-        return kind(f"the embedded model stopped ({how}){last}", hint)
+        return error(f"the embedded model stopped ({how}){last}", kind=kind)
 
     def _complaints(self) -> list[str]:
         """The lines of the log that say what went wrong."""
@@ -320,7 +324,7 @@ def _too_long(error: RequestRejected) -> RequestRejected:
         return error
     return RequestRejected(
         f"the prompt is too long for the embedded model: {match[1]} tokens, and it takes {match[2]}",
-        "shorten the prompt",
+        kind=Kind.PROMPT_TOO_LARGE,
         status_code=error.status_code,
         request_id=error.request_id,
         code=error.code,

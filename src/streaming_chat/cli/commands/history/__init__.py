@@ -21,7 +21,8 @@ from streaming_chat.cli.commands.history.listing import found_lines, table
 from streaming_chat.cli.commands.history.new_file import write_file
 from streaming_chat.cli.commands.history.page import page
 from streaming_chat.cli.commands.history.progress import Progress
-from streaming_chat.core.errors import ExitStatus, UsageError
+from streaming_chat.core.errors import UsageError
+from streaming_chat.core.exit_status import ExitStatus
 from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.documents import FORMAT_OF_ENDING, FORMATS, written
 from streaming_chat.documents.turns_json import as_object
