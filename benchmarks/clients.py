@@ -255,18 +255,10 @@ def ask(screen: Screen, server: Server, number: int) -> float:
     return server.exchanges[count].request.at - pressed
 
 
-@contextmanager
-def delayed(server: Server, seconds: float) -> Iterator[int]:
-    """A port behind which the server is so many seconds away, each way."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    host, port = server.base_url.split("//")[1].split("/")[0].split(":")
-
-    def carry(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):  # A side that has gone.
-            carry_on(source, target)
-
-    def carry_on(source: socket.socket, target: socket.socket) -> None:
-        waiting: list[tuple[float, bytes]] = []
+def _carry(source: socket.socket, target: socket.socket, seconds: float) -> None:
+    """Pass on what comes from `source` so many seconds later, until one side has gone."""
+    waiting: list[tuple[float, bytes]] = []
+    with suppress(OSError):
         while True:
             left = max(0.0, waiting[0][0] - time.perf_counter()) if waiting else None
             if select.select([source], [], [], left)[0]:
@@ -281,6 +273,13 @@ def delayed(server: Server, seconds: float) -> Iterator[int]:
                     return
                 target.sendall(data)
 
+
+@contextmanager
+def delayed(server: Server, seconds: float) -> Iterator[int]:
+    """A port behind which the server is so many seconds away, each way."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    host, port = server.base_url.split("//")[1].split("/")[0].split(":")
+
     def accept() -> None:
         while True:
             try:
@@ -293,7 +292,7 @@ def delayed(server: Server, seconds: float) -> Iterator[int]:
                 # Or small pieces would wait for one another.
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for ends in ((near, far), (far, near)):
-                threading.Thread(target=carry, args=ends, daemon=True).start()
+                threading.Thread(target=_carry, args=(*ends, seconds), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     try:

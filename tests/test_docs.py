@@ -122,7 +122,7 @@ class Call(NamedTuple):
     output: str
 
 
-def calls() -> Iterator[Call]:
+def calls_in_blocks() -> Iterator[Call]:
     for path in WITH_COMMANDS:
         for token in tokens(path):
             if token.type != "fence" or token.info not in ("sh", "console"):
@@ -135,15 +135,17 @@ def calls() -> Iterator[Call]:
                 after = lines[number + 1] if number + 1 < len(lines) else ""
                 for words in simple_commands(line.removeprefix("$ ")):
                     yield Call(f"{name_of(path)}:{token.map[0] + 2 + number}", words, after)
+
+
+def calls_in_sentences() -> Iterator[Call]:
+    """`make chat` in the middle of a sentence."""
     for path in PAGES:
-        # `make chat` in the middle of a sentence.
-        for token in tokens(path):
-            for child in token.children or ():
-                # Elsewhere a command may stand with placeholders, `history show N`.
-                program = "make|streaming-chat" if path in WITH_COMMANDS else "make"
-                if child.type == "code_inline" and re.match(rf"({program}) ", child.content):
-                    for words in simple_commands(child.content):
-                        yield Call(name_of(path), words, "")
+        # Elsewhere a command may stand with placeholders, `history show N`.
+        program = "make|streaming-chat" if path in WITH_COMMANDS else "make"
+        for child in (child for token in tokens(path) for child in token.children or ()):
+            if child.type == "code_inline" and re.match(rf"({program}) ", child.content):
+                for words in simple_commands(child.content):
+                    yield Call(name_of(path), words, "")
 
 
 def simple_commands(line: str) -> Iterator[list[str]]:
@@ -169,7 +171,7 @@ def simple_commands(line: str) -> Iterator[list[str]]:
             words.append(word)
 
 
-CALLS = list(calls())
+CALLS = [*calls_in_blocks(), *calls_in_sentences()]
 
 
 def arguments(words: list[str]) -> list[str] | None:

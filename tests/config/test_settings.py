@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from streaming_chat.cli.hints import Hints
-from streaming_chat.config.options import OPTIONS, Settings, load
+from streaming_chat.config.load import load
+from streaming_chat.config.options import OPTIONS, Settings
 from streaming_chat.core.errors import ChatError, CredentialsError, UsageError
 from streaming_chat.core.prices import Price
 

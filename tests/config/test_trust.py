@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from conftest import World
 from server import Request, Server, http_error, json_reply
-from streaming_chat.config.options import OPTIONS, Settings, load
+from streaming_chat.config.load import load
+from streaming_chat.config.options import OPTIONS, Settings
 from streaming_chat.config.trust import Trust
 
 USERS_KEY = "sk-of-the-user-0123456789"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -64,19 +65,8 @@ def steps(number: int, fate: str, words: tuple[str, ...], dice: random.Random) -
     """The script for the last attempt."""
     if fate in ("500", "429"):
         return http_error(int(fate), {"error": {"message": f"failure of {number}"}})
-    if fate == "gone":
-        return [Reset() if dice.random() < 0.5 else Close()]
-    open_end = answer(words, finish_reason=None, done=False)[:-1]
-    if fate == "cut":
-        return [*open_end, Close()]
-    if fate == "clean cut":
-        return answer(words, finish_reason=None, done=False)
-    if fate == "reset":
-        return [*open_end, Wait(0.05), Reset()]
-    if fate == "error chunk":
-        return [*open_end, Send(frame(sse({"error": {"message": f"failure of {number}"}}))), Send(LAST_FRAME)]
-    if fate == "no JSON":
-        return [*open_end, Send(frame(b"data: {oops\n\n")), Send(LAST_FRAME)]
+    if fate in BROKEN:
+        return BROKEN[fate](number, words, dice)
     if fate == "done alone":
         return answer(words, finish_reason=None)
     if fate == "slow":
@@ -89,6 +79,26 @@ def steps(number: int, fate: str, words: tuple[str, ...], dice: random.Random) -
     if fate == "byte by byte":
         return split(script, range(size))
     return split(script, dice.sample(range(size), dice.randint(0, 20)))
+
+
+def open_end(words: tuple[str, ...]) -> list[Step]:
+    """An answer without its end."""
+    return answer(words, finish_reason=None, done=False)[:-1]
+
+
+#: Fate → the script of an answer that breaks.
+BROKEN: dict[str, Callable[[int, tuple[str, ...], random.Random], list[Step]]] = {
+    "gone": lambda _number, _words, dice: [Reset() if dice.random() < 0.5 else Close()],
+    "cut": lambda _number, words, _dice: [*open_end(words), Close()],
+    "clean cut": lambda _number, words, _dice: answer(words, finish_reason=None, done=False),
+    "reset": lambda _number, words, _dice: [*open_end(words), Wait(0.05), Reset()],
+    "error chunk": lambda number, words, _dice: [
+        *open_end(words),
+        Send(frame(sse({"error": {"message": f"failure of {number}"}}))),
+        Send(LAST_FRAME),
+    ],
+    "no JSON": lambda _number, words, _dice: [*open_end(words), Send(frame(b"data: {oops\n\n")), Send(LAST_FRAME)],
+}
 
 
 class Witness:

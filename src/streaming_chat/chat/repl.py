@@ -134,19 +134,26 @@ def _read_and_respond(chat: Chat, reader: Reader) -> None:
         interrupts = 0
         if not line.strip():
             continue
-        try:
-            with interruptible():
-                _respond(chat, line)
-        except Leave:
+        if not _answered(chat, line):
             return
-        except KeyboardInterrupt:
-            notices.notice("interrupted")
-        except OutputClosed:
-            raise
-        except ChatError as error:
-            _tell(chat, error)
-        except Exception as failure:  # noqa: BLE001 # a fault of the program's own must not end the chat either
-            _tell(chat, ChatError.unexpected(failure))
+
+
+def _answered(chat: Chat, line: str) -> bool:
+    """Respond to a line. Return False when the user leaves; a failure is told, and does not end the chat."""
+    try:
+        with interruptible():
+            _respond(chat, line)
+    except Leave:
+        return False
+    except KeyboardInterrupt:
+        chat.session.notices.notice("interrupted")
+    except OutputClosed:
+        raise
+    except ChatError as error:
+        _tell(chat, error)
+    except Exception as failure:  # noqa: BLE001 # a fault of the program's own must not end the chat either
+        _tell(chat, ChatError.unexpected(failure))
+    return True
 
 
 def _utf8(line: str) -> str:

@@ -16,7 +16,8 @@ from streaming_chat.cli.argument_parser import ArgumentParser
 from streaming_chat.cli.hints import Hints
 from streaming_chat.config.describe import config_json, config_lines, shown
 from streaming_chat.config.folders import NO_HOME, config_folder, state_folder, unsafe_place
-from streaming_chat.config.options import CONFIG_FILE_NAME, OPTIONS, Settings, load
+from streaming_chat.config.load import CONFIG_FILE_NAME, load
+from streaming_chat.config.options import OPTIONS, Settings
 from streaming_chat.config.spelling import nearest
 from streaming_chat.config.trust import Dotenv, TrustList
 from streaming_chat.config.values import file_path

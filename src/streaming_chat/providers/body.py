@@ -17,7 +17,7 @@ from typing import Any, Final
 from streaming_chat.core.errors import TimedOut
 from streaming_chat.core.limits import LONGEST_ERROR_BODY, MOST_ENCODINGS
 from streaming_chat.engine import deadline
-from streaming_chat.providers.network import Bounded
+from streaming_chat.providers.socket_stream import Bounded
 
 #: What is asked for, and what is understood: no more, whichever other libraries are installed.
 ACCEPTED: Final = "gzip, deflate"

@@ -74,24 +74,9 @@ def translate(failure: Exception, endpoint: Endpoint, *, began: bool = False) ->
     for cause in _chain(failure):
         if isinstance(cause, ChatError):
             return cause
-    if "APIStatusError" in names:
-        return _of_status(failure, endpoint)
-    if names & {"APITimeoutError", "TimeoutException"}:
-        return _timed_out(failure, endpoint)
-    if any(type(cause).__name__ == "LocalProtocolError" for cause in _chain(failure)):
-        return UsageError(
-            "the request cannot be sent: one of its headers has a character that no header may have",
-            kind=Kind.HEADER_CHARACTER,
-        )
-    if names & {"InvalidURL", "UnsupportedProtocol"}:
-        return UsageError(f"the address {endpoint.base_url} cannot be used", kind=Kind.BASE_URL)
-    if "DecodingError" in names:
-        return _damaged(endpoint, began)
-    if names & {"APIConnectionError", "TransportError", "StreamError", "OSError"}:
-        return _connection(failure, endpoint, began=began)
-    # From below the HTTP library: of a name that cannot be one, and of a SOCKS proxy. SDK 2 wraps them, SDK 3 does not.
-    if not began and names & {"UnicodeError", "OverflowError", "ProtocolError"}:
-        return _connection(failure, endpoint, began=began)
+    for is_meant, error_of in _TRANSLATIONS:
+        if is_meant(failure, names, began):
+            return error_of(failure, endpoint, began)
     return ChatError.unexpected(failure)
 
 
@@ -352,6 +337,42 @@ def _damaged(endpoint: Endpoint, began: bool) -> ServerError:
     if began:
         return ConnectionCut("the compressed answer is damaged from here on", kind=Kind.ANSWER_CUT)
     return NotAStream(f"{endpoint.host} sent a compressed answer that is damaged", kind=Kind.DAMAGED_ANSWER)
+
+
+#: Names of the classes of a failure, and whether an answer had begun → the error it means: the first that fits.
+_TRANSLATIONS: Sequence[
+    tuple[Callable[[Exception, set[str], bool], bool], Callable[[Exception, Endpoint, bool], ChatError]]
+] = (
+    (lambda _failure, names, _began: "APIStatusError" in names, lambda failure, endpoint, _: _of_status(failure, endpoint)),
+    (
+        lambda _failure, names, _began: bool(names & {"APITimeoutError", "TimeoutException"}),
+        lambda failure, endpoint, _: _timed_out(failure, endpoint),
+    ),
+    (
+        lambda failure, _names, _began: any(type(cause).__name__ == "LocalProtocolError" for cause in _chain(failure)),
+        lambda *_: UsageError(
+            "the request cannot be sent: one of its headers has a character that no header may have",
+            kind=Kind.HEADER_CHARACTER,
+        ),
+    ),
+    (
+        lambda _failure, names, _began: bool(names & {"InvalidURL", "UnsupportedProtocol"}),
+        lambda _failure, endpoint, _: UsageError(f"the address {endpoint.base_url} cannot be used", kind=Kind.BASE_URL),
+    ),
+    (
+        lambda _failure, names, _began: "DecodingError" in names,
+        lambda _failure, endpoint, began: _damaged(endpoint, began),
+    ),
+    (
+        lambda _failure, names, _began: bool(names & {"APIConnectionError", "TransportError", "StreamError", "OSError"}),
+        lambda failure, endpoint, began: _connection(failure, endpoint, began=began),
+    ),
+    # From below the HTTP library: of a name that cannot be one, and of a SOCKS proxy. SDK 2 wraps them, SDK 3 does not.
+    (
+        lambda _failure, names, began: not began and bool(names & {"UnicodeError", "OverflowError", "ProtocolError"}),
+        lambda failure, endpoint, began: _connection(failure, endpoint, began=began),
+    ),
+)
 
 
 def _chain(failure: BaseException | None) -> Iterator[BaseException]:

@@ -13,132 +13,24 @@ Nothing here imports the HTTP library, which differs between SDK 2 and 3: its mo
 from __future__ import annotations
 
 import os
-import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from ipaddress import ip_address
-from queue import Empty, SimpleQueue
+from collections.abc import Iterable
 from typing import Any, Final
 
-from streaming_chat.core.error_kinds import Kind
-from streaming_chat.core.errors import TooMuchSent
-from streaming_chat.core.limits import LONGEST_HEAD
 from streaming_chat.engine import deadline
+from streaming_chat.providers.dial import addresses, connect
+from streaming_chat.providers.socket_stream import Heard, ProxiedStream, Stream, failures_of_connect, is_open
 
 #: Seconds for which an idle connection is kept: longer than most thoughts, shorter than a network address translation
 #: remembers one that says nothing (350 s at the load balancers of AWS, five minutes in many routers).
 KEPT_FOR: Final = 240.0
-#: Seconds after which the next address of a name is tried beside the one before it: RFC 8305, section 5.
-_NEXT_ADDRESS: Final = 0.25
-#: Milliseconds after which data that nobody has confirmed means that the connection is gone.
-_UNHEARD: Final = 15_000
 #: A connection that is younger than this many seconds has not been closed for want of a request.
 _FRESH: Final = 3.0
 #: A failure to connect ahead that is older than this many seconds says nothing any more.
 _STALE_FAILURE: Final = 0.4
-
-
-def connect(host: str, port: int, timeout: float | None) -> socket.socket:
-    """A connection to the first address of `host` that answers, IPv6 or IPv4 (RFC 8305). OSError when there is none.
-
-    `timeout` is in seconds, for the look-up of the name too.
-    """
-    end = None if timeout is None else time.monotonic() + timeout
-    waiting = _interleaved(addresses(host, port, timeout))
-    trying: list[socket.socket] = []
-    failure: OSError = TimeoutError("timed out")
-    try:
-        while waiting or trying:
-            if waiting:
-                try:
-                    trying.append(_begin(*waiting.pop(0)))
-                except OSError as problem:
-                    failure = problem
-                    continue
-            left = None if end is None else end - time.monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError("timed out")
-            patience = min(_NEXT_ADDRESS, left or _NEXT_ADDRESS) if waiting else left
-            _, writable, _ = select.select([], trying, trying, patience)
-            for one in writable:
-                trying.remove(one)
-                number = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if number:
-                    failure = OSError(number, os.strerror(number))
-                    one.close()
-                    continue
-                one.setblocking(True)
-                _set_up(one)
-                return one
-        raise failure
-    finally:
-        for one in trying:
-            one.close()
-
-
-def addresses(host: str, port: int, timeout: float | None) -> list[Any]:
-    """What the system's resolver gives, within `timeout` seconds: it has limits of its own, and none of them is ours."""
-
-    def look_up() -> None:
-        try:
-            found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except Exception as problem:  # noqa: BLE001 # raised by the other thread
-            found.put(problem)
-
-    if timeout is None or _is_address(host):
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    found: SimpleQueue[list[Any] | Exception] = SimpleQueue()
-    threading.Thread(target=look_up, name="look-up", daemon=True).start()
-    try:
-        answer = found.get(timeout=timeout)
-    except Empty:
-        raise TimeoutError("timed out") from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
-
-
-def _is_address(host: str) -> bool:
-    with suppress(ValueError):
-        return bool(ip_address(host.partition("%")[0]))
-    return False
-
-
-def _set_up(connection: socket.socket) -> None:
-    # Small writes are not to wait for one another.
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # One that a network has forgotten is noticed while nobody waits for it, or soon after something was sent on it.
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", _UNHEARD)):
-        if hasattr(socket, name):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _interleaved(addresses: Iterable[Any]) -> list[tuple[int, Any]]:
-    """Family and address, IPv6 and IPv4 in turn, beginning with the family that the system prefers."""
-    families: dict[int, list[tuple[int, Any]]] = {}
-    for family, _, _, _, address in addresses:
-        families.setdefault(family, []).append((family, address))
-    ordered: list[tuple[int, Any]] = []
-    while any(families.values()):
-        ordered += [some.pop(0) for some in families.values() if some]
-    return ordered
-
-
-def _begin(family: int, address: Any) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
-    one.setblocking(False)
-    try:
-        with suppress(BlockingIOError):
-            one.connect(address)
-    except OSError:
-        one.close()
-        raise
-    return one
 
 
 def tls_context(ca: str | None) -> ssl.SSLContext:
@@ -158,204 +50,6 @@ def tls_context(ca: str | None) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
-class Heard:
-    """How many bytes have come, on all connections to one server."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-
-
-class Bounded:
-    """What every connection has to keep to: the end of the turn, and a head of bounded length.
-
-    A server may send informational responses (1xx) without end, and the HTTP library reads them all.
-    """
-
-    def __init__(self) -> None:
-        self._head_left: int | None = None
-
-    def head_begins(self) -> None:
-        """A request is sent."""
-        self._head_left = LONGEST_HEAD
-
-    def head_is_over(self) -> None:
-        """The response has begun: from here on, whoever reads its body decides how much is enough."""
-        self._head_left = None
-
-    def received(self, count: int) -> None:
-        """So many bytes have come. TooMuchSent when a response should have begun by now."""
-        if self._head_left is not None:
-            self._head_left -= count
-            if self._head_left < 0:
-                raise TooMuchSent(
-                    f"the server sent {LONGEST_HEAD >> 20} MiB of headers and no answer", kind=Kind.HEADERS_TOO_LONG
-                )
-
-
-class Stream(Bounded):
-    """One connection, as the HTTP library wants it (httpcore's NetworkStream)."""
-
-    def __init__(self, connection: socket.socket, errors: Any, heard: Heard) -> None:
-        super().__init__()
-        self._socket = connection
-        self._errors = errors
-        self._heard = heard
-        #: Called, with the file number, when all that has come was read, and more is waited for.
-        self.before_waiting: Callable[[int], None] | None = None
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Wait for bytes, at most `timeout` seconds; b"" at the end."""
-        if self.before_waiting is not None:
-            self.before_waiting(self._socket.fileno())
-        try:
-            self._socket.settimeout(deadline.capped(timeout))
-            data = self._socket.recv(max_bytes)
-        except TimeoutError as problem:
-            deadline.check()
-            # One with a number is the system's word that the connection is gone.
-            raise (self._errors.ReadError if problem.errno else self._errors.ReadTimeout)(problem) from problem
-        except OSError as problem:
-            raise self._errors.ReadError(problem) from problem
-        self._heard.bytes += len(data)
-        self.received(len(data))
-        return data
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send it all."""
-        self.head_begins()
-        try:
-            self._socket.settimeout(deadline.capped(timeout))
-            self._socket.sendall(buffer)
-        except TimeoutError as problem:
-            deadline.check()
-            raise self._errors.WriteTimeout(problem) from problem
-        except OSError as problem:
-            raise self._errors.WriteError(problem) from problem
-
-    def close(self) -> None:
-        """Hang up."""
-        self._socket.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> Stream:
-        """The same connection, encrypted; it may be so already."""
-        if isinstance(self._socket, ssl.SSLSocket):
-            return self
-        try:
-            self._socket.settimeout(deadline.capped(timeout))
-            return Stream(ssl_context.wrap_socket(self._socket, server_hostname=server_hostname), self._errors, self._heard)
-        except TimeoutError as problem:
-            self.close()
-            deadline.check()
-            raise self._errors.ConnectTimeout(problem) from problem
-        except OSError as problem:
-            self.close()
-            raise self._errors.ConnectError(problem) from problem
-
-    def get_extra_info(self, info: str) -> Any:
-        """What the HTTP library asks: `socket`, `ssl_object`, `is_readable` and the two addresses."""
-        if info == "socket":
-            return self._socket
-        if info == "ssl_object":
-            return self._socket if isinstance(self._socket, ssl.SSLSocket) else None
-        if info == "is_readable":
-            return is_readable(self._socket)
-        if info == "client_addr":
-            return self._socket.getsockname()
-        return self._socket.getpeername() if info == "server_addr" else None
-
-
-def is_readable(connection: socket.socket) -> bool:
-    """Whether something has come: of an idle connection, its end."""
-    if connection.fileno() < 0:
-        return True
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([connection], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def is_open(connection: socket.socket, *, may_speak: bool = False) -> bool:
-    """Whether a connection on which nothing has been sent is still of use: the server has neither closed it nor spoken.
-
-    One that is new may do so if it `may_speak`: then it speaks another protocol, and the request is to find out.
-    """
-    connection.setblocking(False)
-    try:
-        if isinstance(connection, ssl.SSLSocket):
-            # TLS has things of its own to say after the handshake, and this reads them. What the server said would be lost.
-            connection.recv(1)
-            return False
-        return bool(connection.recv(1, socket.MSG_PEEK)) and may_speak
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return True
-    except OSError:
-        return False
-    finally:
-        connection.setblocking(True)
-
-
-@contextmanager
-def _failures_of_connect(errors: Any) -> Iterator[None]:
-    """The HTTP library's exceptions for the system's."""
-    try:
-        yield
-    except TimeoutError as problem:
-        deadline.check()
-        raise errors.ConnectTimeout(problem) from problem
-    except OSError as problem:
-        raise errors.ConnectError(problem) from problem
-
-
-class ProxiedStream(Bounded):
-    """A connection of the HTTP library's own, which knows TLS inside TLS, with the bounds of ours."""
-
-    def __init__(self, inner: Any, errors: Any) -> None:
-        super().__init__()
-        self._inner = inner
-        self._errors = errors
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Wait for bytes, at most `timeout` seconds; b"" at the end."""
-        try:
-            data: bytes = self._inner.read(max_bytes, deadline.capped(timeout))
-        except self._errors.ReadTimeout:
-            deadline.check()
-            raise
-        self.received(len(data))
-        return data
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send it all."""
-        self.head_begins()
-        try:
-            self._inner.write(buffer, deadline.capped(timeout))
-        except self._errors.WriteTimeout:
-            deadline.check()
-            raise
-
-    def close(self) -> None:
-        """Hang up."""
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> ProxiedStream:
-        """The same connection, encrypted once more."""
-        try:
-            inner = self._inner.start_tls(ssl_context, server_hostname, deadline.capped(timeout))
-        except self._errors.ConnectTimeout:
-            deadline.check()
-            raise
-        return ProxiedStream(inner, self._errors)
-
-    def get_extra_info(self, info: str) -> Any:
-        """What the HTTP library asks."""
-        return self._inner.get_extra_info(info)
-
-
 class ProxiedConnector:
     """A network backend for connections through a proxy. `core` is the lower half of the HTTP library."""
 
@@ -372,7 +66,7 @@ class ProxiedConnector:
         socket_options: Iterable[Any] | None = None,
     ) -> ProxiedStream:
         """A connection to the proxy."""
-        with _failures_of_connect(self._core):
+        with failures_of_connect(self._core):
             if deadline.left() is not None:
                 addresses(host, port, deadline.capped(timeout))  # The library's own look-up takes as long as it likes.
         try:
@@ -485,7 +179,7 @@ class Connector:
             deadline.check()
             raise self.errors.ConnectTimeout
         try:
-            with _failures_of_connect(self.errors):
+            with failures_of_connect(self.errors):
                 ready, failure = self._ready, self._failure
                 self._ready = self._failure = None
                 if ready is not None:

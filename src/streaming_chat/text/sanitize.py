@@ -47,9 +47,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import ClassVar
+from typing import ClassVar, Final
 
 __all__ = ["Sanitizer", "sanitize", "sanitize_json"]
 
@@ -189,29 +189,24 @@ def _in(ranges: _Ranges, char: str) -> bool:
     return any(first <= code <= last for first, last in ranges)
 
 
+#: Whether a character falls under a rule, and which: the first that fits, else "base".
+_KINDS: Final[Sequence[tuple[Callable[[str], bool], str]]] = (
+    (lambda char: char == "\r", "cr"),
+    (lambda char: char in _LINE_BREAKS, "line break"),
+    (lambda char: _in(_JOINERS, char), "joiner"),
+    (lambda char: _in(_DIRECTIONS, char), "direction"),
+    (lambda char: _in(_TAGS, char), "tag"),
+    (lambda char: any(first <= ord(char) <= last for first, last, _ in _SELECTORS), "selector"),
+    (lambda char: any(first <= ord(char) <= last for first, last, _ in _SHOWN), "shown"),
+    (lambda char: _in(_MARKS, char) or unicodedata.category(char).startswith("M"), "mark"),
+    (lambda char: unicodedata.bidirectional(char) in ("R", "AL"), "right to left"),
+)
+
+
 @lru_cache(maxsize=4096)  # The table is searched once per character in use; the size bounds the memory.
 def _kind(char: str) -> str:
     """Name the rule for `char`, a key of `Sanitizer._RULES`."""
-    code = ord(char)
-    if char == "\r":
-        return "cr"
-    if char in _LINE_BREAKS:
-        return "line break"
-    if _in(_JOINERS, char):
-        return "joiner"
-    if _in(_DIRECTIONS, char):
-        return "direction"
-    if _in(_TAGS, char):
-        return "tag"
-    if any(first <= code <= last for first, last, _ in _SELECTORS):
-        return "selector"
-    if any(first <= code <= last for first, last, _ in _SHOWN):
-        return "shown"
-    if _in(_MARKS, char) or unicodedata.category(char).startswith("M"):
-        return "mark"
-    if unicodedata.bidirectional(char) in ("R", "AL"):
-        return "right to left"
-    return "base"
+    return next((name for is_meant, name in _KINDS if is_meant(char)), "base")
 
 
 @cache  # Compiling takes 2.6 ms: too much at import, nothing at the first text beyond ASCII.
