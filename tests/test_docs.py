@@ -19,7 +19,7 @@ from markdown_it.token import Token
 from conftest import ROOT
 from streaming_chat.cli import main as cli
 from streaming_chat.cli.commands.history.arguments import parse as parse_history_arguments
-from streaming_chat.config import options as settings
+from streaming_chat.config import load as settings
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.exit_status import ExitStatus
 

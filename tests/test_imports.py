@@ -14,13 +14,33 @@ from server import Server
 
 #: Of this package, what arguments, settings and errors need: rooms, and modules of other rooms.
 BASE = {
-    *("cli", "cli.argument_parser", "cli.main", "config", "core", "engine", "engine.deadline", "observers"),
+    *(
+        "cli",
+        "cli.argument_parser",
+        "cli.hints",
+        "cli.main",
+        "config",
+        "core",
+        "engine",
+        "engine.deadline",
+        "engine.protocols",
+        "observers",
+    ),
     *("observers.adaptations", "terminal", "terminal.notices", "terminal.output", "terminal.signals"),
     *("terminal.standard_input", "text", "wire"),
 }
 #: What one answer needs.
 ASKING = BASE | {
-    *("engine.loop", "history", "observers.session_log", "providers", "renderers", "session", "session.session"),
+    *(
+        "engine.loop",
+        "engine.observers",
+        "history",
+        "observers.session_log",
+        "providers",
+        "renderers",
+        "session",
+        "session.session",
+    ),
     "terminal.keyboard",
 }
 #: Rooms that may come whole.

@@ -28,6 +28,7 @@ ROOMS = (
     "engine",
     "terminal",
     "providers",
+    "api",
     "renderers",
     "history",
     "documents",
@@ -70,6 +71,7 @@ PURE_IMPORTS = {
 OUTPUTS = {"terminal/output.py", "__main__.py"}
 #: What reads the process environment, and what it reads there.
 ENVIRONMENT = {
+    "api.py": "OPENAI_API_KEY, OPENAI_BASE_URL",
     "chat/editor.py": "VISUAL, EDITOR",
     "chat/line_editor.py": "TERM",
     "chat/repl.py": "TERM",
@@ -225,6 +227,38 @@ def test_the_engine_knows_no_component():
     """Providers, observers and signals are passed in, so that another program can run a turn with its own."""
     rooms = {name.partition(".")[0] for module in MODULES if module.room == "engine" for name, _ in module.own_imports()}
     assert rooms - {""} <= {"core", "text", "wire", "engine"}
+
+
+def test_the_python_api_reaches_the_engine_and_the_providers_alone():
+    """Neither settings nor history nor terminal, whatever these import in turn."""
+    seen: set[str] = set()
+    waiting = ["api"]
+    while waiting:
+        for name, _ in by_name()[waiting.pop()].own_imports():
+            if name and name not in seen:
+                seen.add(name)
+                waiting.append(name)
+    assert {name.partition(".")[0] for name in seen} <= {"engine", "providers", "wire", "text", "core"}
+
+
+#: Where a name may be looked up that is not written out, and what for.
+BY_NAME = {
+    "providers/network.py": "the HTTP library has no public way to what it knows of a connection; options that systems lack",
+    "providers/dial.py": "options of sockets that systems lack",
+    "providers/socket_stream.py": "`select.poll`, which Windows lacks",
+    "providers/sdk_import.py": "the parts of the SDK, by a table",
+}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [one for one in MODULES if one.room in ("engine", "providers", "session", "observers", "renderers", "wire", "core")],
+    ids=lambda one: one.name,
+)
+def test_no_method_of_a_provider_or_an_observer_is_found_by_its_name(module):
+    """engine/protocols.py names them all."""
+    calls = {node.func.id for node in module.nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not calls & {"getattr", "hasattr"} or module.name in BY_NAME
 
 
 def test_commands_do_not_import_one_another():

@@ -16,6 +16,7 @@ from streaming_chat.core.errors import ChatError, ConnectionCut, ConnectionFaile
 from streaming_chat.core.events import Event, Finished, Outcome, TextDelta
 from streaming_chat.core.turn import Turn
 from streaming_chat.engine.loop import run_turn
+from streaming_chat.engine.protocols import TurnObserver
 from streaming_chat.providers import network as connection
 from streaming_chat.providers.openai_sdk import OpenAISDK
 
@@ -101,7 +102,7 @@ BROKEN: dict[str, Callable[[int, tuple[str, ...], random.Random], list[Step]]] =
 }
 
 
-class Witness:
+class Witness(TurnObserver):
     """A renderer that remembers."""
 
     def __init__(self) -> None:

@@ -22,6 +22,7 @@ from streaming_chat.core.events import Event, Outcome
 from streaming_chat.core.turn import Turn
 from streaming_chat.engine import deadline
 from streaming_chat.engine.loop import run_turn
+from streaming_chat.engine.protocols import TurnObserver
 from streaming_chat.history import History
 from streaming_chat.providers.openai_sdk import OpenAISDK
 
@@ -231,7 +232,7 @@ def test_it_is_a_number_of_seconds(ask: Ask, value: str) -> None:
     assert b"error: max_time must be " in done.stderr
 
 
-class Witness:
+class Witness(TurnObserver):
     """An observer that remembers how it ended."""
 
     turn: Turn | None = None

@@ -15,22 +15,30 @@ from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.errors import ChatError, OutputClosed
 from streaming_chat.core.events import Event, Finished, Outcome, Sent, TextDelta
 from streaming_chat.core.turn import Turn
-from streaming_chat.engine.loop import Record, run_turn
+from streaming_chat.engine.loop import run_turn
+from streaming_chat.engine.observers import IsolatedObserver
+from streaming_chat.engine.protocols import ChunkSource, Display, Provider, TurnObserver
 from streaming_chat.history import History
 from streaming_chat.wire.reply import DONE
 
 Ask = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
-class Chunks(list[Any]):
+class Chunks(ChunkSource):
     """Chunks that are there at once, so that their text is told at the end."""
+
+    def __init__(self, chunks: list[object]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(self._chunks)
 
     def call_before_waiting(self, _callback: object) -> bool:
         """It is never waited for more."""
         return True
 
 
-class Whole:
+class Whole(Provider):
     """A provider of one answer."""
 
     @contextmanager
@@ -38,12 +46,10 @@ class Whole:
         yield Chunks([chunk("one "), chunk("two"), chunk(finish_reason="stop"), DONE])
 
 
-class Faulty:
-    """A renderer that fails in the middle of an answer."""
+class Faulty(TurnObserver):
+    """An observer that fails in the middle of an answer."""
 
-    def __init__(self, *, takes_together: bool) -> None:
-        self.takes_together = takes_together
-        self.turn: Turn | None = None
+    turn: Turn | None = None
 
     def handle(self, event: Event) -> None:
         """Fail at text."""
@@ -55,9 +61,12 @@ class Faulty:
         self.turn = turn
 
 
-@pytest.mark.parametrize("takes_together", [True, False])
-def test_an_answer_that_could_not_be_shown_is_an_error(takes_together: bool) -> None:
-    renderer = Faulty(takes_together=takes_together)
+class FaultyDisplay(Faulty, Display):
+    """A renderer that does."""
+
+
+@pytest.mark.parametrize("renderer", [FaultyDisplay(), Faulty()])
+def test_an_answer_that_could_not_be_shown_is_an_error(renderer: Faulty) -> None:
     turn = run_turn(ChatRequest("m", (Message("user", "hi"),)), Whole(), [renderer], retries=0)
     assert renderer.turn is turn
     assert turn.outcome is Outcome.ERROR
@@ -66,7 +75,7 @@ def test_an_answer_that_could_not_be_shown_is_an_error(takes_together: bool) -> 
     assert turn.text.startswith("one ")
 
 
-class Observer:
+class Observer(TurnObserver):
     """An observer that fails where it is told to, and remembers of what it was told."""
 
     def __init__(self, fails_at: type[Event] | None = None, *, failure: Exception | None = None, ends: bool = True) -> None:
@@ -104,7 +113,7 @@ FAULTS = [
 def test_a_record_that_fails_is_a_notice_and_everyone_else_is_told(fault: dict[str, Any]) -> None:
     before, faulty, after = Observer(), Observer(**fault), Observer()
     notices: list[str] = []
-    observers = [Record("the log", before), Record("the history", faulty), after]
+    observers = [IsolatedObserver("the log", before), IsolatedObserver("the history", faulty), after]
     turn = run_turn(REQUEST, Whole(), observers, retries=0, notice=notices.append)
     assert (turn.outcome, turn.text) == (Outcome.COMPLETE, "one two")
     assert before.turn is faulty.turn is after.turn is turn
@@ -114,7 +123,7 @@ def test_a_record_that_fails_is_a_notice_and_everyone_else_is_told(fault: dict[s
 
 def test_a_failure_of_the_system_is_told_in_its_own_words() -> None:
     notices: list[str] = []
-    faulty = Record("the log", Observer(ends=False, failure=OSError(28, "No space left on device")))
+    faulty = IsolatedObserver("the log", Observer(ends=False, failure=OSError(28, "No space left on device")))
     run_turn(REQUEST, Whole(), [faulty], retries=0, notice=notices.append)
     assert notices == ["the log may lack this turn: No space left on device"]
 
@@ -125,7 +134,9 @@ def test_a_renderer_that_fails_is_an_error_and_everyone_else_is_told(fault: dict
     notices: list[str] = []
     error: ChatError | None
     try:
-        error = run_turn(REQUEST, Whole(), [Record("it", before), faulty, after], retries=0, notice=notices.append).error
+        error = run_turn(
+            REQUEST, Whole(), [IsolatedObserver("it", before), faulty, after], retries=0, notice=notices.append
+        ).error
     except ChatError as raised:
         error = raised
     assert error is not None

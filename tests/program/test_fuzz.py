@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -30,6 +30,7 @@ from streaming_chat.core.errors import ChatError
 from streaming_chat.core.events import Event, Finished, Outcome, RefusalDelta, Sent, TextDelta
 from streaming_chat.core.turn import Turn
 from streaming_chat.engine.loop import run_turn
+from streaming_chat.engine.protocols import Provider, TurnObserver
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.openai_sdk import ChunkStream
 from streaming_chat.renderers.ndjson import NDJSONRenderer
@@ -64,6 +65,10 @@ class Response:
     headers: Mapping[str, str]
     failure: Exception | None = None
 
+    @property
+    def http_response(self) -> SimpleNamespace:
+        return SimpleNamespace(extensions={})
+
     def iter_bytes(self) -> Iterator[bytes]:
         yield from self.pieces
         if self.failure is not None:
@@ -71,7 +76,7 @@ class Response:
 
 
 @dataclass(frozen=True)
-class Wire:
+class Wire(Provider):
     """A provider whose every answer is this response."""
 
     response: Response
@@ -82,7 +87,7 @@ class Wire:
         yield ChunkStream(self.response, ENDPOINT)
 
 
-class Witness:
+class Witness(TurnObserver):
     """A renderer that remembers."""
 
     def __init__(self) -> None:

@@ -24,6 +24,7 @@ from streaming_chat.config.describe import shown
 from streaming_chat.config.dotenv_lines import origin_line, shown_url
 from streaming_chat.config.options import OPTIONS, Settings
 from streaming_chat.core.errors import ChatError, OutputClosed
+from streaming_chat.engine.protocols import Provider
 from streaming_chat.renderers.live import prepare
 from streaming_chat.terminal.signals import ended_at_once, interruptible, no_interrupt
 from streaming_chat.text.sanitize import sanitize
@@ -96,7 +97,7 @@ def run_chat(chat: Chat, *, state_folder: Path | None, color: bool) -> None:
         chat.session.keyboard.wait_for_foreground()
     except EOFError:
         return
-    for line in header(chat.session.settings, chat.session.endpoint):
+    for line in header(chat.session.settings, chat.session.provider):
         # Between words, where the terminal would break inside one.
         notices.line(fill(line, get_terminal_size().columns, break_long_words=False, break_on_hyphens=False), style="dim")
     reader = _reader(chat, state_folder, color)
@@ -243,10 +244,10 @@ def _model_names(chat: Chat) -> list[str]:
     return [name for name in chat.model_names if name == sanitize(name)]
 
 
-def header(settings: Settings, endpoint: str) -> list[str]:
+def header(settings: Settings, provider: Provider) -> list[str]:
     """What the chat says of itself when it opens, in lines."""
-    lines = [f"streaming-chat {__version__} · {settings.model} · {shown_url(endpoint)}"]
-    if endpoint == settings.base_url and (line := origin_line(settings)):
+    lines = [f"streaming-chat {__version__} · {settings.model} · {shown_url(provider.endpoint)}"]
+    if not provider.is_local and (line := origin_line(settings)):
         lines.append(line)
     default = Settings()
     # That a private chat has no history goes without saying.

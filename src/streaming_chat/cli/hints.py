@@ -84,6 +84,7 @@ HINTS: Final[Mapping[Kind, Hint]] = {
     Kind.KEY_MISSING: Hint("{host} wants a key: set {key_variable}"),
     Kind.KEY_REJECTED: Hint(_with_key("check {key_variable}", ", and that it belongs to {host}")),
     Kind.KEY_FORBIDDEN: Hint(_with_key("the key in {key_variable}", " may not do this: check its rights and its project")),
+    Kind.KEY_EXPOSED: Hint("use https:// in --base-url; --insecure-http sends it all the same"),
     Kind.QUOTA: Hint("look at your plan and billing; waiting does not help"),
     Kind.RATE_LIMIT: Hint(_rate_limit),
     Kind.MODEL_NOT_FOUND: Hint(
@@ -166,6 +167,7 @@ HINTS: Final[Mapping[Kind, Hint]] = {
     Kind.TRUST_FOLDER_UNSAFE: Hint("fix its permissions; or XDG_STATE_HOME names another folder"),
     Kind.NO_STATE_FOLDER: Hint("set HOME or XDG_STATE_HOME"),
     # Input and output
+    Kind.INVALID_MESSAGES: Hint("give a prompt, or messages with a role and a content"),
     Kind.OUTPUT_CLOSED: Hint("the request was cancelled"),
     Kind.OUTPUT_FAILED: Hint("make room, or write somewhere else; then ask again"),
     Kind.INPUT_UNREADABLE: Hint("give it a file (< FILE), or pipe a text into it"),

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from streaming_chat import __version__
@@ -21,9 +21,9 @@ from streaming_chat.config.options import OPTIONS, Settings
 from streaming_chat.config.spelling import nearest
 from streaming_chat.config.trust import Dotenv, TrustList
 from streaming_chat.config.values import file_path
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ChatError, CredentialsError, OutputClosed, UsageError
 from streaming_chat.core.exit_status import ExitStatus
-from streaming_chat.core.turn import Turn
 from streaming_chat.engine import deadline
 from streaming_chat.observers.adaptations import Adaptations
 from streaming_chat.terminal.notices import Notices
@@ -32,6 +32,12 @@ from streaming_chat.terminal.signals import end_on_termination, heeded_in_time, 
 from streaming_chat.terminal.standard_input import StandardInput
 from streaming_chat.text.lines import one_line
 from streaming_chat.text.sanitize import sanitize, sanitize_json
+
+if TYPE_CHECKING:
+    from streaming_chat.engine.protocols import Provider
+    from streaming_chat.history import StoredTurn
+    from streaming_chat.observers.session_transcript import SessionTranscript
+    from streaming_chat.session.session import Session
 
 PROGRAM = "streaming-chat"
 HISTORY_FILE_NAME = "history.db"
@@ -223,7 +229,7 @@ class _Program:
             )
         return handlers[command]()
 
-    def _play(self, turn: Any, options: argparse.Namespace) -> int:
+    def _play(self, turn: StoredTurn, options: argparse.Namespace) -> int:
         from streaming_chat.session.replay import replay
 
         settings = self._settings.changed("json", options.json, "--json") if options.json else self._settings
@@ -257,7 +263,7 @@ class _Program:
         return ExitStatus.COMPLETE
 
     def _models(self) -> int:
-        provider, _, _ = self._connect(in_chat=False)
+        provider, _ = self._connect(in_chat=False)
         try:
             with deadline.at_most(self._settings.max_time):
                 names = provider.models()
@@ -277,8 +283,7 @@ class _Program:
     def _answer(self, prompt: str) -> int:
         session = self._session(in_chat=False)
         try:
-            turn: Turn = session.ask(prompt)
-            return turn.exit_status
+            return session.ask(prompt).exit_status
         finally:
             session.close()
 
@@ -318,15 +323,15 @@ class _Program:
             )
         return prompt
 
-    def _session(self, *, in_chat: bool) -> Any:
+    def _session(self, *, in_chat: bool) -> Session:
         from streaming_chat.history import History, kept_endpoint
         from streaming_chat.observers.session_log import SessionLog
         from streaming_chat.session.session import Session
 
-        provider, endpoint, settings = self._connect(in_chat=in_chat)
+        provider, settings = self._connect(in_chat=in_chat)
+        endpoint = provider.endpoint
         earlier = self._earlier()
         name = os.urandom(16).hex() if earlier is None else earlier.session
-        model_is_fixed = endpoint != settings.base_url
         if earlier is not None:
             if not settings.is_base_url_trusted and earlier.endpoint != kept_endpoint(endpoint):
                 raise UsageError(
@@ -335,7 +340,7 @@ class _Program:
                 )
             settings = settings.changed("stateful", True, settings.origin("resume" if settings.resume else "continue_last"))
             # Elsewhere its model may be unknown, or be called otherwise.
-            is_there = not model_is_fixed and earlier.endpoint == kept_endpoint(endpoint)
+            is_there = not provider.is_local and earlier.endpoint == kept_endpoint(endpoint)
             if is_there and not settings.is_set("model"):
                 settings = settings.changed("model", earlier.model, f"turn {earlier.number}")
         log = None
@@ -347,7 +352,7 @@ class _Program:
             from streaming_chat.observers.telemetry import Telemetry
 
             telemetry = Telemetry(
-                base_url=settings.base_url if endpoint == settings.base_url else None,
+                base_url=None if provider.is_local else settings.base_url,
                 content=settings.otel_content,
                 secret=settings.api_key,
                 notice=self._notices.notice,
@@ -359,7 +364,6 @@ class _Program:
             settings,
             provider,
             name=name,
-            endpoint=endpoint,
             output=self._output,
             notices=self._notices,
             history=history,
@@ -367,12 +371,11 @@ class _Program:
             transcript=self._transcript(endpoint, name),
             telemetry=telemetry,
             adaptations=self._adaptations(endpoint),
-            model_is_fixed=model_is_fixed,
             in_chat=in_chat,
             earlier=earlier,
         )
 
-    def _transcript(self, endpoint: str, session: str) -> Any:
+    def _transcript(self, endpoint: str, session: str) -> SessionTranscript | None:
         """The transcript of a session, which is written when it ends; None where none is wanted."""
         settings = self._settings
         if settings.export_dir is None:
@@ -386,10 +389,10 @@ class _Program:
             session=session,
             secret=settings.api_key,
             notice=self._notices.notice,
-            hint_of=self._notices.advice.hint_of,
+            advice=self._notices.advice,
         )
 
-    def _earlier(self) -> Any:
+    def _earlier(self) -> StoredTurn | None:
         """The turn of the history to go on behind; None when nothing was said of one."""
         from contextlib import closing
 
@@ -407,30 +410,32 @@ class _Program:
             raise UsageError(f"there is {what} in the history to go on with", f"`{PROGRAM} history` lists the turns")
         return turn
 
-    def _connect(self, *, in_chat: bool) -> tuple[Any, str, Settings]:
-        """The provider, how its endpoint is called, and the settings with the model that it serves."""
+    def _connect(self, *, in_chat: bool) -> tuple[Provider, Settings]:
+        """The provider, and the settings with the model that it serves."""
         settings = self._settings
         local = settings.local or settings.local_model is not None
         if settings.dotenv is not None:
             self._tell_of_dotenv(settings, settings.dotenv, local=local, in_chat=in_chat)
         if not local:
             if settings.api_key or urlsplit(settings.base_url).hostname != _OPENAI_HOST:
-                return self._openai(), settings.base_url, self._for_address(settings)
+                return self._openai(), self._for_address(settings)
             self._allow_embedded_model()
             settings = settings.changed("local", True, "no key is set")
         for name, flag in (("model", "--model"), ("base_url", "--base-url")):
             if local and settings.origin(name) == flag:
                 self._notices.notice(f"{flag} {getattr(settings, name)} is not used: the embedded model answers")
         from streaming_chat.providers.local.provider import LocalProvider
+        from streaming_chat.providers.sdk_import import import_sdk
 
         provider = LocalProvider(
             model_file=settings.local_model,
             threads=settings.local_threads,
             timeout=settings.timeout,
             state_folder=self._state,
+            load_sdk=import_sdk,
         )
         provider.start()
-        return provider, provider.endpoint, settings.changed("model", provider.model, "the embedded model")
+        return provider, settings.changed("model", provider.model, "the embedded model")
 
     def _for_address(self, settings: Settings) -> Settings:
         """`settings` without the fields in config.toml where a `.env` that is not trusted says where they go.
@@ -442,8 +447,9 @@ class _Program:
         self._notices.warning("param in config.toml is not sent to an endpoint from a .env that is not trusted")
         return settings.changed("param", {}, settings.origin("param"))
 
-    def _openai(self) -> Any:
+    def _openai(self) -> Provider:
         from streaming_chat.providers.openai_sdk import OpenAISDK
+        from streaming_chat.providers.sdk_import import import_sdk
 
         settings = self._settings
         provider = OpenAISDK(
@@ -453,11 +459,12 @@ class _Program:
             key_variable=settings.api_key_env,
             ca=None if settings.ca is None else str(settings.ca),
             is_users_address=settings.is_base_url_trusted,
+            load_sdk=import_sdk,
         )
-        if settings.api_key and provider.endpoint.is_exposed and not settings.insecure_http:
+        if settings.api_key and provider.address.is_exposed and not settings.insecure_http:
             raise UsageError(
-                f"the key would travel to {provider.endpoint.host} over http://, where others can read it",
-                "use https:// in --base-url; --insecure-http sends it all the same",
+                f"the key would travel to {provider.address.host} over http://, where others can read it",
+                kind=Kind.KEY_EXPOSED,
             )
         return provider
 

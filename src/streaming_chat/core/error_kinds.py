@@ -20,6 +20,7 @@ class Kind(str, Enum):
     # The request, as the server saw it
     KEY_MISSING = "key_missing"  # [host, key_variable]
     KEY_REJECTED = "key_rejected"  # [host, key_variable, key: masked]
+    KEY_EXPOSED = "key_exposed"
     KEY_FORBIDDEN = "key_forbidden"  # [key_variable, key: masked]
     QUOTA = "quota"
     RATE_LIMIT = "rate_limit"  # [wait: seconds that the server asks for, or None]
@@ -96,6 +97,7 @@ class Kind(str, Enum):
     NO_STATE_FOLDER = "no_state_folder"
 
     # Input and output
+    INVALID_MESSAGES = "invalid_messages"
     OUTPUT_CLOSED = "output_closed"
     OUTPUT_FAILED = "output_failed"
     INPUT_UNREADABLE = "input_unreadable"

@@ -41,6 +41,8 @@ class ChatError(Exception):
     default_kind: Kind = Kind.UNEXPECTED
     #: Whether the same request may well succeed a moment later. Decides on retries.
     transient = False
+    #: Seconds after which the server wants to be asked again, where it said so.
+    retry_after: float | None = None
 
     def __init__(  # every fact has a name, and all but the message may be absent
         self,
@@ -84,11 +86,10 @@ class CredentialsError(ChatError):
 
 
 class RateLimitError(ChatError):
-    """Too many requests. `retry_after` is the server's wish in seconds, where it gave one."""
+    """Too many requests."""
 
     exit_status = ExitStatus.RATE_LIMIT
     transient = True
-    retry_after: float | None = None
 
 
 class QuotaError(RateLimitError):
@@ -102,7 +103,6 @@ class ServerError(ChatError):
 
     exit_status = ExitStatus.SERVER
     transient = True
-    retry_after: float | None = None
 
 
 class ConnectionFailed(ServerError):

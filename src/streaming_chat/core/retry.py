@@ -22,7 +22,7 @@ def retry_delay(error: ChatError, attempt: int) -> float | None:
     """
     if not error.transient:
         return None
-    wish: float | None = getattr(error, "retry_after", None)
+    wish = error.retry_after
     if wish is not None:
         return wish if wish <= LONGEST_WAIT else None
     return min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (attempt - 1))

@@ -7,11 +7,13 @@ All texts but those of the JSON are sanitised: these files are opened by program
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 from streaming_chat.history import StoredTurn
+from streaming_chat.terminal.notices import NO_ADVICE, Advice
 
 #: The formats, which are the endings of their files too.
 FORMATS: Final = ("md", "html", "json", "cast", "svg")
@@ -19,10 +21,17 @@ FORMATS: Final = ("md", "html", "json", "cast", "svg")
 FORMAT_OF_ENDING: Final = {**{name: name for name in FORMATS}, "markdown": "md", "txt": "md", "htm": "html"}
 
 
-def written(turns: Sequence[StoredTurn], format: str) -> str:  # noqa: A002 # the word of the option
-    """`turns`, of which there is one at least, as a document. UsageError where a library for it is not installed."""
+def written(
+    turns: Sequence[StoredTurn],
+    format: str,  # noqa: A002 # the word of the option
+    advice: Advice = NO_ADVICE,
+) -> str:
+    """Return `turns`, of which there is one at least, as a document. UsageError where a library for it is not installed.
+
+    `advice` has the words of the hints that a terminal showed.
+    """
     try:
-        return _writer(format)(turns)
+        return _writer(format, advice)(turns)
     except ImportError as missing:
         # The launcher runs with the SDK and python-dotenv alone.
         raise UsageError(
@@ -31,7 +40,7 @@ def written(turns: Sequence[StoredTurn], format: str) -> str:  # noqa: A002 # th
         ) from None
 
 
-def _writer(format: str) -> Callable[[Sequence[StoredTurn]], str]:  # noqa: A002 # likewise
+def _writer(format: str, advice: Advice) -> Callable[[Sequence[StoredTurn]], str]:  # noqa: A002 # likewise
     # A list of turns needs none of these, and is not to wait for them.
     if format == "md":
         from streaming_chat.documents.markdown_page import markdown_page
@@ -48,7 +57,7 @@ def _writer(format: str) -> Callable[[Sequence[StoredTurn]], str]:  # noqa: A002
     if format == "cast":
         from streaming_chat.documents.cast import cast
 
-        return cast
+        return partial(cast, advice=advice)
     from streaming_chat.documents.svg import svg
 
-    return svg
+    return partial(svg, advice=advice)

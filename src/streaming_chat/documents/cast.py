@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 
+from streaming_chat.core.events import UsageReported
 from streaming_chat.documents.facts import title
 from streaming_chat.history import StoredTurn
 from streaming_chat.history.playback import as_turn, events_of
 from streaming_chat.renderers.plain import TerminalRenderer
 from streaming_chat.renderers.status import StatusRenderer
-from streaming_chat.terminal.notices import Notices
+from streaming_chat.terminal.notices import NO_ADVICE, Advice, Notices
 from streaming_chat.terminal.output import Output
 from streaming_chat.text.sanitize import sanitize
 
@@ -24,7 +25,7 @@ COLUMNS, ROWS = 80, 24
 _PAUSE = 1.0
 
 
-def cast(turns: Sequence[StoredTurn]) -> str:
+def cast(turns: Sequence[StoredTurn], advice: Advice = NO_ADVICE) -> str:
     """The recording: a header, then a line for each piece of output."""
     header = {
         "version": 2,
@@ -38,13 +39,13 @@ def cast(turns: Sequence[StoredTurn]) -> str:
     start = 0.0
     for turn in turns:
         at = 0.0
-        for at, text in shown(turn, columns=COLUMNS):
+        for at, text in shown(turn, columns=COLUMNS, advice=advice):
             lines.append(json.dumps([round(start + at, 6), "o", text.replace("\n", "\r\n")], ensure_ascii=False))
         start += at + _PAUSE
     return "\n".join(lines) + "\n"
 
 
-def shown(turn: StoredTurn, *, columns: int) -> Iterator[tuple[float, str]]:
+def shown(turn: StoredTurn, *, columns: int, advice: Advice = NO_ADVICE) -> Iterator[tuple[float, str]]:
     """What a terminal is sent for one turn of a chat, and when, in seconds after the request."""
     written = BytesIO()
     output = Output(written, is_terminal=True, color=True)
@@ -56,13 +57,13 @@ def shown(turn: StoredTurn, *, columns: int) -> Iterator[tuple[float, str]]:
         return text
 
     renderer = _renderer(output, columns)
-    status = StatusRenderer(Notices(output), in_chat=False, latency=True, calls_are_shown=True)
+    status = StatusRenderer(Notices(output, advice=advice), in_chat=False, latency=True, calls_are_shown=True)
     output.write(output.styled("you", "You: ") + sanitize(turn.prompt) + "\n")
     output.write(output.styled("assistant", "Assistant (streaming...):") + "\n")
     at = 0.0
     yield at, taken()
     for event in events_of(turn):
-        at = max(at, getattr(event, "at", at))
+        at = max(at, at if isinstance(event, UsageReported) else event.at)
         renderer.handle(event)
         status.handle(event)
         if text := taken():

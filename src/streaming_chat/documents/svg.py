@@ -10,6 +10,7 @@ from streaming_chat.documents.cast import COLUMNS, shown
 from streaming_chat.documents.facts import title
 from streaming_chat.documents.screen import Cell, Screen
 from streaming_chat.history import StoredTurn
+from streaming_chat.terminal.notices import NO_ADVICE, Advice
 from streaming_chat.text.sanitize import sanitize
 
 #: A character's width, and a row's height, in pixels at 14 px.
@@ -35,11 +36,11 @@ text{fill:#1f2328;white-space:pre}.p{fill:#fff}.b{font-weight:bold}.i{font-style
 """
 
 
-def svg(turns: Sequence[StoredTurn]) -> str:
+def svg(turns: Sequence[StoredTurn], advice: Advice = NO_ADVICE) -> str:
     """The picture: every row of the turns, one below the other."""
     screen = Screen(COLUMNS)
     for turn in turns:
-        for _, text in shown(turn, columns=COLUMNS):
+        for _, text in shown(turn, columns=COLUMNS, advice=advice):
             screen.write(text)
     rows = screen.rows
     while rows and not rows[-1]:

@@ -9,25 +9,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, TypeAlias
 
 from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import TimedOut
 
-#: The end on `time.monotonic()`, and how many seconds before it the turn began.
-_end: Final[ContextVar[tuple[float, float] | None]] = ContextVar("end of the turn", default=None)
+#: The end of a turn on `time.monotonic()`, and how many seconds before it the turn began.
+End: TypeAlias = tuple[float, float]
+
+_end: Final[ContextVar[End | None]] = ContextVar("end of the turn", default=None)
+
+
+def end_of(seconds: float | None) -> End | None:
+    """Return the end of a turn that begins now and may take `seconds`; None for no end."""
+    return None if seconds is None else (time.monotonic() + seconds, seconds)
 
 
 @contextmanager
-def at_most(seconds: float | None) -> Iterator[None]:
-    """What waits inside, in this thread, waits until `seconds` from now at most; None for no end."""
-    token = _end.set(None if seconds is None else (time.monotonic() + seconds, seconds))
+def until(end: End | None) -> Iterator[None]:
+    """What waits inside, in this thread, waits until `end` at most; None for no end."""
+    token = _end.set(end)
     try:
         yield
     finally:
         _end.reset(token)
+
+
+def at_most(seconds: float | None) -> AbstractContextManager[None]:
+    """What waits inside, in this thread, waits until `seconds` from now at most; None for no end."""
+    return until(end_of(seconds))
 
 
 def left() -> float | None:

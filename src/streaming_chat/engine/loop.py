@@ -1,10 +1,7 @@
-"""run_turn(): the only streaming loop in the program.
+"""The only streaming loop of the program: one request, its attempts, and the events of its answer.
 
-It is given a provider (where the chunks come from), renderers (who is told what happens) and a clock, and knows of none
-more than the few lines of protocol below. The clock is read when a chunk is there and before anything of it is shown.
-
-A renderer that fails ends the turn: an answer that was half shown is no whole one. A `Record` that fails does not: it shows
-nothing, so the others go on, and the failure is a notice when all is over. Whoever fails, every one is told of the end.
+`TurnRun` is a generator of events, in lists of those that came of one chunk; `run_turn` pushes them to observers, and the
+Python API (api.py) yields them. The clock is read when a chunk is there and before anything of it is shown.
 
 What has arrived together is shown together: where the provider says when it begins to wait, text is written once for all
 chunks before that, in one piece. Nothing waits for a timer, or for what has not arrived.
@@ -13,299 +10,202 @@ chunks before that, in one piece. Nothing waits for a timer, or for what has not
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import replace
-from functools import partial
-from itertools import groupby
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import NamedTuple
 
 from streaming_chat.core.adaptation import adapt, adaptation_for
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError, OutputClosed
-from streaming_chat.core.events import Adapted, Event, Finished, ReasoningDelta, RefusalDelta, Retrying, TextDelta
+from streaming_chat.core.events import Adapted, Event, Finished, Retrying
 from streaming_chat.core.retry import retry_delay
 from streaming_chat.core.turn import Turn
 from streaming_chat.engine import deadline
+from streaming_chat.engine.observers import Observers
+from streaming_chat.engine.protocols import Provider, TurnObserver
 from streaming_chat.wire.reply import Reply
 
+Shorten = Callable[[ChatRequest, ChatError], "ChatRequest | None"]
 
-class Provider(Protocol):
-    """Where answers come from: chunk dicts as they arrive, `wire.reply.DONE` for `[DONE]`, a text for what is no chunk.
 
-    Reading them raises ChatError, and nothing else, when the stream fails. Chunks with a `request_id`, the server's name for
-    the request, are asked for it; those with `call_before_waiting` are told what to do before they wait for more. A provider
-    with a `secret`, its key, never finds it in an answer. One with `preload()` is told to import and load what it needs
-    before the clock starts.
+class TurnRun:
+    """One turn in progress: `batches` yields its events, then `finish` makes the turn.
+
+    `retries` is the number of attempts after the first. `shorten` makes a refused request shorter, or returns None.
+    `observers`
+    hear from the provider when it begins to wait, where it can tell.
     """
 
-    def stream(self, request: ChatRequest) -> AbstractContextManager[Iterable[Any]]:
-        """Send `request`. Entered when the response's headers are there; leaving it closes the connection."""
+    def __init__(  # the world of a turn, each part by its name
+        self,
+        request: ChatRequest,
+        provider: Provider,
+        *,
+        retries: int,
+        observers: Observers | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
+        shorten: Shorten = lambda _request, _error: None,
+    ) -> None:
+        self._reply = Reply(request, clock(), secret=provider.secret)
+        self._provider = provider
+        self._retries = retries
+        self._observers = observers or Observers(())
+        self._can_show = observers is not None
+        self._clock = clock
+        self._sleep = sleep
+        self._shorten = shorten
+        self._retried = 0
+        #: When the stream of the last attempt was over; None before that, and while there is another attempt.
+        self._ended: float | None = None
+        #: Whether the provider says when it waits: then the observers catch up by themselves.
+        self.says_when_it_waits = False
 
+    def batches(self) -> Generator[list[Event], None, None]:
+        """Yield events as they happen, those of one chunk together; the first is `Sent`.
 
-class Renderer(Protocol):
-    """Someone who is told what happens in an answer, while it happens.
-
-    One with `takes_together` true gets pieces of one text that arrived together as one event, with the time of the first.
-    One with `patient()`, `take_up(source)` and `is_cut` of an `Output` does not keep the server waiting for a slow device.
-    """
-
-    def handle(self, event: Event) -> None:
-        """Something happened. OutputClosed ends the turn: nobody is reading."""
-
-    def end(self, turn: Turn) -> None:
-        """It is over, and this is what it was."""
-
-
-class Record:
-    """An observer that keeps something of a turn and shows nothing of it: its failure is told, and the turn goes on.
-
-    `name` is what fails then ("the log"). One that has failed hears of no further event, but of the end, as it may keep the
-    whole turn all the same.
-    """
-
-    def __init__(self, name: str, observer: Renderer) -> None:
-        self._name = name
-        self._observer = observer
-        self._failure: Exception | None = None
-
-    def handle(self, event: Event) -> None:
-        """Pass it on."""
-        if self._failure is None:
+        Raises ChatError, what ended the answer. Closing the generator closes the connection.
+        """
+        # What the client has to get ready is not the server's time, so the turn begins after it.
+        self._provider.preload()
+        yield [self._reply.begin(self._clock())]
+        attempt = 0
+        while True:
+            attempt += 1
+            self._ended = None
+            self._reply.attempt(attempt)
             try:
-                self._observer.handle(event)
-            except Exception as failure:  # noqa: BLE001 # whatever it is, it is not the answer's fault
-                self._failure = failure
+                yield from self._attempt()
+                return
+            except OutputClosed:
+                raise
+            except ChatError as failure:
+                error = failure
+            yield from self._before_another_attempt(error)
 
-    def end(self, turn: Turn) -> None:
-        """Pass it on."""
-        try:
-            self._observer.end(turn)
-        except Exception as failure:  # noqa: BLE001
-            self._failure = self._failure or failure
+    def _attempt(self) -> Iterator[list[Event]]:
+        """Send the request once, and yield what comes of it."""
+        reply, clock = self._reply, self._clock
+        with self._provider.stream(reply.request) as chunks:
+            reply.headers(clock(), chunks.request_id)
+            says = self._can_show and chunks.call_before_waiting(self._observers.before_waiting)
+            self.says_when_it_waits = says
+            # Without it, what a slow device does not take would wait for the next chunk.
+            with self._observers.patient() if says else nullcontext():
+                try:
+                    for chunk in chunks:
+                        yield reply.feed(chunk, clock())
+                        if reply.is_full:
+                            raise reply.too_much
+                finally:
+                    self._ended = clock()
+                    self._observers.catch_up()
+                    self.says_when_it_waits = False
 
-    @property
-    def failure(self) -> str | None:
-        """What to say of it; None while there is nothing."""
-        if self._failure is None:
-            return None
-        # As for every fault of the program's own, the class is told, and no text, which may hold anything.
-        reason = self._failure.strerror if isinstance(self._failure, OSError) else None
-        return f"{self._name} may lack this turn: {reason or type(self._failure).__name__}"
+    def _before_another_attempt(self, failure: ChatError) -> Iterator[list[Event]]:
+        """Make the next attempt one that may succeed, and wait until it may be made. Raises `failure` when there is none."""
+        reply = self._reply
+        # After the first text a second attempt would show another answer below half of this one.
+        if reply.has_output or reply.whole:
+            raise failure
+        adaptation = adaptation_for(reply.request, failure)
+        if adaptation is not None:
+            self._ended = None
+            reply.request = adapt(reply.request, [adaptation])
+            yield [Adapted(self._clock(), adaptation)]
+            return
+        shorter = self._shorten(reply.request, failure)
+        if shorter is not None:
+            reply.request = shorter
+            return
+        delay = retry_delay(failure, self._retried + 1)
+        if delay is None or self._retried == self._retries:
+            raise failure
+        self._ended = None
+        left = deadline.left()
+        if left is not None and delay >= left:
+            raise deadline.out_of_time(failure.message)
+        self._retried += 1
+        yield [Retrying(self._clock(), self._retried + 1, self._retries + 1, delay, failure.message)]
+        self._sleep(delay)
+
+    def finish(self, *, error: ChatError | None, interrupted: bool, is_cut: bool = False) -> tuple[list[Event], Turn]:
+        """Return the last events, `Finished` among them, and the turn.
+
+        `error` is what ended it; `is_cut` says that not all was shown. Called once, when `batches` is over or closed.
+        """
+        # A slow terminal may have taken longer.
+        at = self._clock() if self._ended is None else self._ended
+        events, turn = self._reply.finish(at, error=error, interrupted=interrupted, is_cut=is_cut)
+        return [*events, Finished(at, turn.outcome, turn.finish_reason)], turn
 
 
-def run_turn(
+class _Ending(NamedTuple):
+    """What ended the stream of a turn; `leave` is raised again when all is told."""
+
+    error: ChatError | None = None
+    interrupted: bool = False
+    leave: BaseException | None = None
+
+
+def run_turn(  # the world of a turn, each part by its name
     request: ChatRequest,
     provider: Provider,
-    renderers: Sequence[Renderer],
+    observers: Sequence[TurnObserver],
     *,
     retries: int,
     max_time: float | None = None,
     notice: Callable[[str], None] = lambda _text: None,
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
-    shorten: Callable[[ChatRequest, ChatError], ChatRequest | None] = lambda _request, _error: None,
-    deferred: Callable[[], AbstractContextManager[None]] = nullcontext,
+    shorten: Shorten = lambda _request, _error: None,
+    critical_section: Callable[[], AbstractContextManager[None]] = nullcontext,
     advise: Callable[[ChatError], None] = lambda _error: None,
 ) -> Turn:
-    """Send `request`, tell the renderers of every event, and return the turn, which every renderer was told of too.
+    """Send `request`, tell the observers of every event, and return the turn, which every observer was told of too.
 
-    A request that a server refuses is sent again as `shorten` makes it, if that makes anything of it.
-    After `max_time` seconds, retries and their waits included, the turn ends with TimedOut.
-    `advise` completes the error of the turn, if there is one, before any renderer sees it.
-    Signals that come while the renderers are told of the end wait inside `deferred`.
+    A request that a server refuses is sent again as `shorten` makes it, unless that is None. After `max_time` seconds,
+    retries and their waits included, the turn ends with TimedOut. `advise` completes the error of the turn, if there is
+    one, before any observer sees it. Signals that come while the observers are told of the end wait inside
+    `critical_section`. `notice` is told of each `IsolatedObserver` that has failed.
+
     A failure, and Ctrl-C (KeyboardInterrupt), end the turn and are told by its outcome. OutputClosed, and SystemExit from
-    a signal, do so too and are raised again, once the turn has been handed to the renderers; so is, as ChatError, the fault
-    of a renderer that comes as late as that. `notice` is told of each `Record` among them that has failed.
+    a signal, do so too and are raised again, once the turn has been handed to the observers; so is, as ChatError, the fault
+    of an observer that comes as late as that.
     """
-    audience = _Audience(renderers)
-    reply = Reply(request, clock(), secret=getattr(provider, "secret", ""))
-    error: ChatError | None = None
-    interrupted = False
-    leave: BaseException | None = None
-    try:
-        with deadline.at_most(max_time):
-            # What the client has to get ready is not the server's time, so the turn begins after it.
-            getattr(provider, "preload", _nothing)()
-            audience.tell([reply.begin(clock())])
-            audience.catch_up()
-            error = _attempts(reply, provider, audience, retries, clock, sleep, shorten)
-    except KeyboardInterrupt:
-        interrupted = True
-    except OutputClosed as ending:
-        error = leave = ending
-    except SystemExit as ending:
-        interrupted = True
-        leave = ending
-    except ChatError as failure:
-        error = failure
-    except Exception as failure:  # noqa: BLE001 # a fault of the program's own must not cost the turn its record
-        error = ChatError.unexpected(failure)
-    # A slow terminal may have taken longer.
-    at = clock() if audience.ended is None else audience.ended
-    events, turn = reply.finish(at, error=error, interrupted=interrupted, is_cut=audience.is_cut)
+    group = Observers(observers)
+    run = TurnRun(request, provider, retries=retries, observers=group, clock=clock, sleep=sleep, shorten=shorten)
+    ending = _pushed(run, group, max_time)
+    events, turn = run.finish(error=ending.error, interrupted=ending.interrupted, is_cut=group.is_cut)
     if turn.error is not None:
         advise(turn.error)
-    events.append(Finished(at, turn.outcome, turn.finish_reason))
-    with deferred():
-        for renderer in renderers:
-            for told in (partial(_tell_all, renderer, events), partial(renderer.end, turn)):
-                fault = _failure_of(told, turn)
-                # A terminal that is closed sends SIGHUP first: that is why the program ends.
-                leave = leave or fault
-        for renderer in renderers:
-            if isinstance(renderer, Record) and renderer.failure:
-                notice(renderer.failure)
+    with critical_section():
+        # A terminal that is closed sends SIGHUP first: that is why the program ends.
+        fault = group.finish(events, turn)
+        for failure in group.failures():
+            notice(failure)
+    leave = ending.leave or fault
     if leave is not None:
         raise leave
     return turn
 
 
-def _tell_all(renderer: Renderer, events: Sequence[Event]) -> None:
-    for event in events:
-        renderer.handle(event)
-
-
-def _failure_of(told: Callable[[], None], turn: Turn) -> ChatError | None:
-    """Tell a renderer of the end; what ends the program then. The others have yet to be told, whatever happens here."""
+def _pushed(run: TurnRun, observers: Observers, max_time: float | None) -> _Ending:
+    """Push every event to the observers, until the stream ends."""
     try:
-        told()
+        with deadline.at_most(max_time), closing(run.batches()) as batches:
+            for events in batches:
+                observers.tell(events)
+                if not run.says_when_it_waits:
+                    observers.catch_up()
     except KeyboardInterrupt:
-        return None  # The answer is over: there is nothing left to interrupt.
+        return _Ending(interrupted=True)
     except OutputClosed as ending:
-        return ending
-    except Exception as failure:  # noqa: BLE001 # whatever it is
-        # One that has failed before is the turn's error already.
-        return ChatError.unexpected(failure) if turn.error is None else None
-    return None
-
-
-def _attempts(
-    reply: Reply,
-    provider: Provider,
-    audience: _Audience,
-    retries: int,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-    shorten: Callable[[ChatRequest, ChatError], ChatRequest | None],
-) -> ChatError | None:
-    """Stream, again after a failure that may pass or a request that can be adapted; the failure that remains, or None."""
-    attempt = retried = 0
-    while True:
-        attempt += 1
-        audience.ended = None
-        reply.attempt(attempt)
-        try:
-            with provider.stream(reply.request) as chunks:
-                reply.headers(clock(), getattr(chunks, "request_id", None))
-                tells = getattr(chunks, "call_before_waiting", _cannot)(audience.before_waiting)
-                # Without it, what a slow device does not take would wait for the next chunk.
-                with audience.patient() if tells else nullcontext():
-                    try:
-                        for chunk in chunks:
-                            audience.tell(reply.feed(chunk, clock()))
-                            if reply.is_full:
-                                raise reply.too_much
-                            if not tells:
-                                audience.catch_up()
-                    finally:
-                        audience.ended = clock()
-                        audience.catch_up()
-            return None
-        except OutputClosed:
-            raise
-        except ChatError as failure:
-            # After the first text a second attempt would show another answer below half of this one.
-            if reply.has_output or reply.whole:
-                return failure
-            adaptation = adaptation_for(reply.request, failure)
-            delay, message = retry_delay(failure, retried + 1), failure.message
-            shorter = shorten(reply.request, failure) if adaptation is None else None
-            if adaptation is None and shorter is None and (delay is None or retried == retries):
-                return failure
-        audience.ended = None
-        if adaptation is not None:
-            reply.request = adapt(reply.request, [adaptation])
-            audience.tell([Adapted(clock(), adaptation)])
-        elif shorter is not None:
-            reply.request = shorter
-        elif delay is not None:
-            left = deadline.left()
-            if left is not None and delay >= left:
-                return deadline.out_of_time(message)
-            retried += 1
-            audience.tell([Retrying(clock(), retried + 1, retries + 1, delay, message)])
-            audience.catch_up()
-            sleep(delay)
-
-
-class _Audience:
-    """The renderers of one turn. Those that take together what arrived together are told of it by `catch_up`."""
-
-    def __init__(self, renderers: Sequence[Renderer]) -> None:
-        self._at_once = [one for one in renderers if not getattr(one, "takes_together", False)]
-        self._together = [one for one in renderers if getattr(one, "takes_together", False)]
-        self._patient: list[Any] = [one for one in renderers if hasattr(one, "patient")]
-        self._waiting: list[Event] = []
-        #: When the stream of the last attempt was over; None before that, and when there is another attempt.
-        self.ended: float | None = None
-        #: Whether what had arrived was not all shown.
-        self.is_cut = False
-
-    def tell(self, events: list[Event]) -> None:
-        """These happened."""
-        self._waiting += events
-        for event in events:
-            for renderer in self._at_once:
-                renderer.handle(event)
-
-    @contextmanager
-    def patient(self) -> Iterator[None]:
-        """Nobody is waited for inside."""
-        try:
-            with ExitStack() as stack:
-                for renderer in self._patient:
-                    stack.enter_context(renderer.patient())
-                yield
-        finally:
-            self.is_cut = self.is_cut or any(renderer.is_cut for renderer in self._patient)
-
-    def before_waiting(self, source: int) -> None:
-        """Nothing else has arrived so far, and more is going to be read from the file number `source`."""
-        self.catch_up()
-        for renderer in self._patient:
-            renderer.take_up(source)
-
-    def catch_up(self) -> None:
-        """Nothing else has arrived so far."""
-        waiting, self._waiting = self._waiting, []
-        try:
-            for event in _joined(waiting):
-                for renderer in self._together:
-                    renderer.handle(event)
-        except BaseException:
-            # A Ctrl-C, or a fault of the renderer's own: the rest is not shown any more.
-            self.is_cut = True
-            raise
-
-
-def _joined(events: list[Event]) -> Iterator[Event]:
-    """The events, with the pieces of one text that follow one another as one."""
-    if len(events) == 1:
-        yield from events
-        return
-    for kind, run in groupby(events, type):
-        if kind is TextDelta or kind is ReasoningDelta or kind is RefusalDelta:
-            some = [event for event in run if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta))]
-            yield replace(some[0], text="".join(event.text for event in some))
-        else:
-            yield from run
-
-
-def _cannot(_callback: Callable[[int], None]) -> bool:
-    """What chunks without `call_before_waiting` do."""
-    return False
-
-
-def _nothing() -> None:
-    """What a provider without `preload` does."""
+        return _Ending(error=ending, leave=ending)
+    except SystemExit as ending:
+        return _Ending(interrupted=True, leave=ending)
+    except ChatError as failure:
+        return _Ending(error=failure)
+    except Exception as failure:  # noqa: BLE001 # a fault of the program's own must not cost the turn its record
+        return _Ending(error=ChatError.unexpected(failure))
+    return _Ending()

@@ -20,6 +20,7 @@ from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ChatError, UsageError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, Started, TextDelta, ToolCallDelta
 from streaming_chat.core.turn import Turn
+from streaming_chat.engine.protocols import TurnObserver
 from streaming_chat.history.damage import Damaged, NotOurs, is_damage, set_aside
 from streaming_chat.history.importing import import_turns
 from streaming_chat.history.rows import (
@@ -64,7 +65,7 @@ _T = TypeVar("_T")
 EVERYTHING: Final = Selection()
 
 
-class Recorder:
+class Recorder(TurnObserver):
     """The record of one running turn, with the face of a renderer. `number` is None when nothing can be saved."""
 
     def __init__(self, draft: _Draft, finish: Callable[[_Draft, Turn], None]) -> None:

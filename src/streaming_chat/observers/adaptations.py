@@ -14,9 +14,10 @@ from typing import Any
 from streaming_chat.config.folders import replace_private
 from streaming_chat.core.events import Adapted, Event
 from streaming_chat.core.turn import Turn
+from streaming_chat.engine.protocols import TurnObserver
 
 
-class Adaptations:
+class Adaptations(TurnObserver):
     """What is known of the models of `endpoint`. It learns as a renderer does; without a `path` only for this session."""
 
     def __init__(self, path: Path | None, endpoint: str) -> None:

@@ -17,13 +17,14 @@ from typing import Any
 from streaming_chat.config.folders import SESSION_NAME, create_private
 from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
-from streaming_chat.core.events import Event, Outcome
+from streaming_chat.core.events import Outcome
 from streaming_chat.core.turn import Turn
+from streaming_chat.engine.protocols import TurnObserver
 from streaming_chat.text.figures import latency_line
 from streaming_chat.text.secret import without_secret
 
 
-class SessionLog:
+class SessionLog(TurnObserver):
     """A log in the making. It takes turns as a renderer does."""
 
     def __init__(
@@ -59,9 +60,6 @@ class SessionLog:
     def error(self, text: str) -> None:
         """Something failed."""
         self._entry("ERROR", text)
-
-    def handle(self, event: Event) -> None:
-        """Nothing: a turn is logged when it is over."""
 
     def end(self, turn: Turn) -> None:
         """The answer, whole or not, and its figures."""

@@ -20,12 +20,14 @@ from streaming_chat.core.errors import ChatError, UsageError
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, TextDelta, ToolCallDelta
 from streaming_chat.core.turn import Turn
 from streaming_chat.documents import written
+from streaming_chat.engine.protocols import TurnObserver
 from streaming_chat.history import StoredTurn
 from streaming_chat.history.rows import as_json, kept_endpoint, settings_of, stored_error
+from streaming_chat.terminal.notices import Advice
 from streaming_chat.text.secret import without_secret
 
 
-class SessionTranscript:
+class SessionTranscript(TurnObserver):
     """A transcript in the making. It takes turns as a renderer does."""
 
     def __init__(
@@ -37,7 +39,7 @@ class SessionTranscript:
         session: str,
         secret: str | None,
         notice: Callable[[str], None],
-        hint_of: Callable[[ChatError], str],
+        advice: Advice,
     ) -> None:
         self._folder = folder
         self._formats = formats
@@ -45,7 +47,7 @@ class SessionTranscript:
         self._session = session
         self._secret = secret
         self._notice = notice
-        self._hint_of = hint_of
+        self._advice = advice
         self._name = datetime.now().strftime(SESSION_NAME)
         self._turns: list[StoredTurn] = []
         self._begin(0.0)
@@ -110,12 +112,12 @@ class SessionTranscript:
         turns, self._turns = self._turns, []
         for format in self._formats if turns else ():  # noqa: A001 # the word of the option
             try:
-                document = written(turns, format)
+                document = written(turns, format, self._advice)
                 self._write(document.encode(errors="replace"), f".{format}")
             except OSError as problem:
                 self._notice(f"no transcript is written as {format} into {self._folder}: {problem.strerror}")
             except ChatError as problem:
-                self._notice(f"no transcript is written as {format}: {problem.message}; {self._hint_of(problem)}")
+                self._notice(f"no transcript is written as {format}: {problem.message}; {self._advice.hint_of(problem)}")
 
     def _write(self, document: bytes, ending: str) -> None:
         path, number = create_private(self._folder, self._name, ending)

@@ -27,6 +27,7 @@ from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.events import Adapted, Event, Finished, NotStreamed, Retrying, Started
 from streaming_chat.core.turn import Turn
+from streaming_chat.engine.protocols import TurnObserver
 from streaming_chat.observers.gen_ai import (
     SECONDS,
     TOKENS,
@@ -127,7 +128,7 @@ class Telemetry:
             self._way.problem = f"unexpected: {type(failure).__name__}"
 
 
-class Recorder:
+class Recorder(TurnObserver):
     """One running turn, with the face of a renderer."""
 
     def __init__(self, telemetry: Telemetry, conversation: str) -> None:

@@ -22,8 +22,10 @@ from typing import Any, Final
 from streaming_chat.core.errors import ChatError, NotAStream, ServerError
 from streaming_chat.core.json_text import has_too_many_values
 from streaming_chat.core.limits import LONGEST_EVENT, TOO_LONG, TOO_MANY_VALUES
+from streaming_chat.engine.protocols import ChunkSource
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.failures import not_a_stream, of_error_chunk, request_id_of, too_much, translate
+from streaming_chat.providers.socket_stream import Stream
 from streaming_chat.wire.chunk import finish_reason_of, has_answer, index_of, plain_text_of
 from streaming_chat.wire.reply import DONE
 from streaming_chat.wire.sse import ServerSentEvent, SSEDecoder
@@ -46,7 +48,7 @@ _NO_ERROR_CODES: Final = (None, "", 0, 200, "0", "200", "success", "ok", "OK")
 _NO_JSON: Final = (ValueError, RecursionError)
 
 
-class ChunkStream:
+class ChunkStream(ChunkSource):
     """The chunks of one answer, `DONE` for `[DONE]`."""
 
     def __init__(self, response: Any, endpoint: Endpoint) -> None:
@@ -63,7 +65,7 @@ class ChunkStream:
         self._failure: ChatError | None = None  # What ended the body.
         self._is_alive = False  # What came last is more than a keep-alive.
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[object]:
         """Yield until the stream is over; ChatError when it fails."""
         decoder = SSEDecoder()
         head = bytearray()
@@ -253,9 +255,8 @@ class ChunkStream:
 
         False where the connection cannot do that.
         """
-        extensions = getattr(getattr(self._response, "http_response", None), "extensions", {})
-        stream = extensions.get("network_stream")
-        if stream is None or not hasattr(stream, "before_waiting"):
+        stream = self._response.http_response.extensions.get("network_stream")
+        if not isinstance(stream, Stream):
             return False
         stream.before_waiting = callback
         return True

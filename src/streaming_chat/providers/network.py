@@ -94,6 +94,7 @@ class Connector:
         self._context: ssl.SSLContext | None = None
         self._ready: socket.socket | None = None
         self._failure: tuple[float, OSError] | None = None
+        self._is_closed = False
         #: When the last one was opened ahead.
         self.opened = float("-inf")
         #: The HTTP library's exceptions.
@@ -111,12 +112,14 @@ class Connector:
     def open_ahead(self) -> None:
         """Have a connection ready, unless there is one. A failure is told by whoever needs the connection."""
         with self._lock:
-            if self._ready is not None and is_open(self._ready):
+            if self._is_closed or (self._ready is not None and is_open(self._ready)):
                 return
             self._drop()
             try:
                 self._ready = self._open()
                 self.opened = time.monotonic()
+                if self._is_closed:  # Meanwhile.
+                    self._drop()
             except OSError as problem:
                 self._failure = (time.monotonic(), problem)
             except (ValueError, OverflowError):
@@ -159,7 +162,8 @@ class Connector:
             self._ready = None
 
     def close(self) -> None:
-        """Let go of the connection that nobody needed. One that is on its way is left to the end of the process."""
+        """Close the connection that nobody needed. One that is on its way is closed when it is there."""
+        self._is_closed = True
         if self._lock.acquire(blocking=False):
             self._drop()
             self._lock.release()

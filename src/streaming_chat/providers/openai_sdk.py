@@ -1,11 +1,11 @@
-"""Where `openai` is used, and nowhere else; sdk_import.py imports it.
+"""Where `openai` is used, and nowhere else.
 
 The SDK keeps what it is good at: endpoint, authentication, proxies, the HTTP of it. Its own stream decoder is not
 used, because it hides `[DONE]` and loses text; the bytes go to chunk_stream.py. Its retries and redirects are
 switched off: the first happen in the open (engine/loop.py), the second would carry key and prompt to another place.
 
 Requests go by `client.post`, the SDK's way to any endpoint, and not by `client.chat.completions`: that imports the classes
-of all endpoints, a quarter of the time until the first request, and builds the same request. Connections: connection.py.
+of all endpoints, a quarter of the time until the first request, and builds the same request. Connections: network.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,12 +23,13 @@ from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ServerError
 from streaming_chat.core.json_text import from_json, has_too_many_values
 from streaming_chat.core.limits import LONGEST_EVENT, TOO_LONG, TOO_MANY_VALUES
+from streaming_chat.engine.protocols import Provider
 from streaming_chat.providers.body import ACCEPTED, response_hook
 from streaming_chat.providers.chunk_stream import ChunkStream
 from streaming_chat.providers.endpoint import Endpoint
 from streaming_chat.providers.failures import too_much, translate, translate_construction
 from streaming_chat.providers.network import KEPT_FOR, Connector, KeptConnections, ProxiedConnector
-from streaming_chat.providers.sdk_import import import_sdk
+from streaming_chat.providers.sdk_import import import_openai
 from streaming_chat.text.lines import cut
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ NO_KEY = "no-key"
 _UNREAD = {"X-Stainless-Raw-Response": "stream"}
 
 
-class OpenAISDK:
+class OpenAISDK(Provider):
     """An endpoint that speaks the Chat Completions API."""
 
     def __init__(
@@ -56,20 +57,26 @@ class OpenAISDK:
         key_variable: str = "OPENAI_API_KEY",
         ca: str | None = None,
         is_users_address: bool = True,
+        load_sdk: Callable[[], Any] = import_openai,
     ) -> None:
-        """`is_users_address`: whether the user has chosen the address, or a file that the user has not trusted."""
-        self.endpoint = Endpoint(base_url, api_key or "", key_variable, timeout)
+        """`is_users_address`: whether the user has chosen the address, or a file that the user has not trusted.
+
+        `load_sdk` imports the SDK: as usual, or as sdk_import.py does for a program that has no other use for it.
+        """
+        self.endpoint = base_url
+        self.address = Endpoint(base_url, api_key or "", key_variable, timeout)
+        self._load_sdk = load_sdk
         self._is_users_address = is_users_address
         self._lock = threading.Lock()
         self._made: openai.OpenAI | None = None
         self._connect_timeout = min(_CONNECT_TIMEOUT, timeout)
-        self._connector = Connector(*self.endpoint.address, tls=self.endpoint.is_https, ca=ca, timeout=self._connect_timeout)
+        self._connector = Connector(*self.address.address, tls=self.address.is_https, ca=ca, timeout=self._connect_timeout)
         self._kept: KeptConnections | None = None
 
     @property
     def secret(self) -> str:
         """The key, where there is a real one."""
-        return self.endpoint.secret
+        return self.address.secret
 
     def preload(self) -> None:
         """Do what needs no request yet, which is most of the time until the first one. May run in any thread."""
@@ -107,10 +114,10 @@ class OpenAISDK:
         }
         body = {name: value for name, value in fields.items() if value is not None} | dict(request.extra)
         try:
-            response = _post(client, body)
+            response = _post(client, body, self._load_sdk().Stream)
         except Exception as failure:  # noqa: BLE001 # every failure is translated
-            raise translate(failure, self.endpoint) from None
-        chunks = ChunkStream(response, self.endpoint)
+            raise translate(failure, self.address) from None
+        chunks = ChunkStream(response, self.address)
         try:
             yield chunks
         finally:
@@ -121,17 +128,17 @@ class OpenAISDK:
         client = self._client()
         try:
             response: Any = client.get(
-                "/models", cast_to=object, options={"headers": _UNREAD}, stream=True, stream_cls=import_sdk().Stream
+                "/models", cast_to=object, options={"headers": _UNREAD}, stream=True, stream_cls=self._load_sdk().Stream
             )
             body = self._read(response)
         except Exception as failure:  # noqa: BLE001 # every failure is translated
-            raise translate(failure, self.endpoint) from None
+            raise translate(failure, self.address) from None
         try:
             entries = from_json(body)["data"]
-            return sorted(cut(self.endpoint.without_secret(str(entry["id"]))) for entry in entries)
+            return sorted(cut(self.address.without_secret(str(entry["id"]))) for entry in entries)
         except (ValueError, LookupError, TypeError, RecursionError):
             raise ServerError(
-                f"{self.endpoint.host} sent no list of models",
+                f"{self.address.host} sent no list of models",
                 kind=Kind.NO_MODEL_LIST,
             ) from None
 
@@ -142,12 +149,12 @@ class OpenAISDK:
             for piece in response.iter_bytes():
                 body += piece
                 if len(body) > LONGEST_EVENT:
-                    raise too_much(self.endpoint, f"a list {TOO_LONG}", began=False)
+                    raise too_much(self.address, f"a list {TOO_LONG}", began=False)
         finally:
             response.close()
         text = body.decode("utf-8-sig", errors="replace")
         if has_too_many_values(text):
-            raise too_much(self.endpoint, f"a list {TOO_MANY_VALUES}", began=False)
+            raise too_much(self.address, f"a list {TOO_MANY_VALUES}", began=False)
         return text
 
     def _client(self) -> openai.OpenAI:
@@ -156,17 +163,17 @@ class OpenAISDK:
                 try:
                     self._made = self._make()
                 except Exception as failure:  # noqa: BLE001 # every failure is translated
-                    raise translate_construction(failure, self.endpoint) from None
+                    raise translate_construction(failure, self.address) from None
             return self._made
 
     def _make(self) -> openai.OpenAI:
-        proxy = self.endpoint.proxy
+        proxy = self.address.proxy
         if proxy is None:
             # Beside the import, which takes longer as a rule.
             threading.Thread(target=self._connector.open_ahead, daemon=True).start()
-        sdk = import_sdk()
+        sdk = self._load_sdk()
         http = sys.modules[sdk.DefaultHttpxClient.__base__.__module__.partition(".")[0]]
-        timeout = http.Timeout(self.endpoint.timeout, connect=self._connect_timeout)
+        timeout = http.Timeout(self.address.timeout, connect=self._connect_timeout)
         core = import_module(http.__name__.replace("httpx", "httpcore"))
         if proxy is None:
             self._kept = KeptConnections(http, core, self._connector)
@@ -179,16 +186,16 @@ class OpenAISDK:
         if proxy is not None:
             _bound_proxies(http_client, core)
         # SDK 3 takes headers from OPENAI_CUSTOM_HEADERS. Another key among them would go to this endpoint, unmasked.
-        headers = {"Authorization": f"Bearer {self.endpoint.api_key or NO_KEY}", "Accept-Encoding": ACCEPTED}
+        headers = {"Authorization": f"Bearer {self.address.api_key or NO_KEY}", "Accept-Encoding": ACCEPTED}
         client: openai.OpenAI = sdk.OpenAI(
-            api_key=self.endpoint.api_key or NO_KEY,
+            api_key=self.address.api_key or NO_KEY,
             default_headers=headers,
-            base_url=self.endpoint.base_url,
+            base_url=self.address.base_url,
             timeout=timeout,
             max_retries=0,
             http_client=http_client,
         )
-        if not (self.endpoint.is_openai and self._is_users_address):
+        if not (self.address.is_openai and self._is_users_address):
             # From OPENAI_ORG_ID and OPENAI_PROJECT_ID. They name the user's account at OpenAI, and are for OpenAI only.
             client.organization = client.project = None
         if not self._is_users_address:
@@ -206,7 +213,7 @@ def _bound_proxies(client: Any, core: Any) -> None:
             transport._pool._network_backend = backend  # noqa: SLF001
 
 
-def _post(client: openai.OpenAI, body: dict[str, Any]) -> Any:
+def _post(client: openai.OpenAI, body: dict[str, Any], stream_class: Any) -> Any:
     """Send a request; the response with its body unread."""
     return client.post(
         "/chat/completions",
@@ -214,7 +221,7 @@ def _post(client: openai.OpenAI, body: dict[str, Any]) -> Any:
         body=body,
         options={"headers": _UNREAD},
         stream=True,
-        stream_cls=import_sdk().Stream,
+        stream_cls=stream_class,
     )
 
 
@@ -237,4 +244,4 @@ def _rehearse(sdk: Any, client: openai.OpenAI) -> None:
     nowhere = sdk.DefaultHttpxClient(transport=_Nowhere(), trust_env=False)
     # SDK 2 wraps whatever a transport raises, SDK 3 only what its HTTP library does.
     with suppress(sdk.APIConnectionError, ConnectionAbortedError):
-        _post(client.with_options(http_client=nowhere), {"model": "", "messages": [], "stream": True})
+        _post(client.with_options(http_client=nowhere), {"model": "", "messages": [], "stream": True}, sdk.Stream)

@@ -1,5 +1,6 @@
 """The import of the SDK, which is most of the time between start and request.
 
+Who uses this package from Python gets the SDK imported as usual (`import_openai`). The program itself takes a short way:
 `import openai` imports the types of every endpoint that OpenAI has: 0.3 s, on the machine of docs/performance.md. A client
 needs none of them, and the modules that make one take half of that. So the package is put in place unopened, its modules are
 imported by themselves, and whoever asks the package for something later opens it. Nothing of the SDK is changed. Where its
@@ -38,8 +39,15 @@ class _Unopened(ModuleType):
         return getattr(self, name)
 
 
+def import_openai() -> Any:
+    """Import the SDK as usual, for a program that may use it otherwise too. ModuleNotFoundError without it."""
+    return import_module("openai")
+
+
 def import_sdk() -> Any:
-    """An object with the SDK's parts by name (`_PARTS`). ModuleNotFoundError without it."""
+    """Import what a client needs, for a program that has no other use for the SDK.
+
+    Return an object with the SDK's parts by name (`_PARTS`). ModuleNotFoundError without it."""
     # The collector looks at every object made so far, again and again, while hundreds of classes are being defined: a
     # fifth of the import. None of them is garbage.
     enabled = gc.isenabled()

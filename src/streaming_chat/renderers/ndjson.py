@@ -8,6 +8,7 @@ Times (`at`, and all of `timing`) are seconds since the start of the request.
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
@@ -31,6 +32,7 @@ from streaming_chat.core.events import (
 )
 from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.core.turn import Turn
+from streaming_chat.engine.protocols import Display
 from streaming_chat.terminal.output import Output
 from streaming_chat.text.sanitize import sanitize_json
 from streaming_chat.text.surrogates import SurrogateJoiner
@@ -53,19 +55,28 @@ _NAMES: dict[type[object], str] = {
 }
 
 
-class NDJSONRenderer:
+class NDJSONRenderer(Display):
     """Writes the lines of one turn."""
+
+    joins_text = False
 
     def __init__(self, output: Output, prices: Prices = NO_PRICES) -> None:
         self._output = output
         self._prices = prices
         self._start = 0.0
-        self.patient, self.take_up = output.patient, output.take_up
 
     @property
     def is_cut(self) -> bool:
         """Whether something was not written in the end."""
         return self._output.is_cut
+
+    def patient(self) -> AbstractContextManager[None]:
+        """Do not wait for a slow reader inside."""
+        return self._output.patient()
+
+    def take_up(self, source: int) -> None:
+        """Write what waits, for as long as nothing is to be read from the file number `source`."""
+        self._output.take_up(source)
 
     def handle(self, event: Event) -> None:
         """One line, unless the event is the end, which has its own."""

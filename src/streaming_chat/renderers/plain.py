@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from streaming_chat.core.turn import Turn
+from streaming_chat.engine.protocols import Display
 from streaming_chat.renderers.stall import StallHint
 from streaming_chat.terminal.output import Output
 from streaming_chat.text.lines import one_line
 from streaming_chat.text.sanitize import Sanitizer
 
 
-class PlainRenderer:
+class PlainRenderer(Display):
     """For an output that is not a terminal: the text exactly, and a newline at its end when it has none."""
-
-    takes_together = True
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._last = ""
-        self.patient, self.take_up = output.patient, output.take_up
 
     @property
     def is_cut(self) -> bool:
         """Whether something was not written in the end."""
         return self._output.is_cut
+
+    def patient(self) -> AbstractContextManager[None]:
+        """Do not wait for a slow reader inside."""
+        return self._output.patient()
+
+    def take_up(self, source: int) -> None:
+        """Write what waits, for as long as nothing is to be read from the file number `source`."""
+        self._output.take_up(source)
 
     def handle(self, event: Event) -> None:
         """Write text and refusal; nothing else belongs to the answer."""
@@ -35,21 +41,19 @@ class PlainRenderer:
             self._last = event.text
             self._output.write(event.text)
 
-    def end(self, turn: Turn) -> None:  # noqa: ARG002 # the renderers' common face
+    def end(self, turn: Turn) -> None:  # noqa: ARG002 # an observer's method
         """Finish the last line."""
         if self._last and not self._last.endswith("\n"):
             self._output.write("\n")
         self._last = ""
 
 
-class TerminalRenderer:
+class TerminalRenderer(Display):
     """For a terminal: no byte of the server's can do more than show a character.
 
     Reasoning, and the calls that a model asks for, are not the answer: they are dimmed, and go to `aside`.
     The `hint` of a stall, a renderer of its own behind this one, makes way for what is written.
     """
-
-    takes_together = True
 
     def __init__(self, output: Output, aside: Output, *, reasoning: bool = True, hint: StallHint | None = None) -> None:
         self._output = output
@@ -91,7 +95,7 @@ class TerminalRenderer:
             self._show(ToolCallDelta, call.lstrip("\n") if self._at_line_start else call)
             self._show(ToolCallDelta, event.arguments)
 
-    def end(self, turn: Turn) -> None:  # noqa: ARG002 # the renderers' common face
+    def end(self, turn: Turn) -> None:  # noqa: ARG002 # an observer's method
         """Finish the last line."""
         if self._hint:
             self._hint.close()

@@ -31,6 +31,7 @@ from contextlib import suppress
 from streaming_chat.core.errors import OutputClosed
 from streaming_chat.core.events import Event, Finished, Retrying, Sent
 from streaming_chat.core.turn import Turn
+from streaming_chat.engine.protocols import Display
 from streaming_chat.terminal.output import Output
 
 #: Seconds without data before the hint. A first token rarely takes longer, and a person begins to doubt at about ten
@@ -49,15 +50,13 @@ def terminal_columns() -> int:
         return 0
 
 
-class StallHint:
+class StallHint(Display):
     """The hint of one turn: a renderer that stands behind the one whose text it must not disturb.
 
     That one calls `make_way` before each write. `output` is where it writes; `aside` is to be standard error on the same
     terminal, where the hint is drawn: it is not the answer, and nobody is to wait for it. As long as the terminal has yet to
     take some of the answer, there is no silence that anybody sees. Nothing is drawn while `may_draw` says no.
     """
-
-    takes_together = True
 
     def __init__(
         self,

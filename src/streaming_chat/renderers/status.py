@@ -9,6 +9,7 @@ from streaming_chat.core.errors import OutputClosed
 from streaming_chat.core.events import Adapted, Event, NotStreamed, Outcome, ReasoningUnmarked, Retrying, Skipped
 from streaming_chat.core.prices import NO_PRICES, Prices
 from streaming_chat.core.turn import Turn
+from streaming_chat.engine.protocols import TurnObserver
 from streaming_chat.terminal.notices import Notices
 from streaming_chat.text.figures import latency_line
 from streaming_chat.text.lines import one_line
@@ -30,7 +31,7 @@ _LONGEST_SKIPPED = 60
 _MOST_SKIPPED = 3
 
 
-class StatusRenderer:
+class StatusRenderer(TurnObserver):
     """Tells how a turn went. In a chat, an answer that is not whole is a notice; alone, it is the program's error."""
 
     def __init__(

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from streaming_chat.config.options import Settings
-from streaming_chat.core.events import Outcome, TextDelta
+from streaming_chat.core.events import Outcome, TextDelta, UsageReported
 from streaming_chat.core.exit_status import ExitStatus
-from streaming_chat.engine.loop import Renderer
+from streaming_chat.engine.protocols import Display, TurnObserver
 from streaming_chat.history import StoredTurn
 from streaming_chat.history.playback import as_turn, events_of
 from streaming_chat.renderers.ndjson import NDJSONRenderer
@@ -42,7 +42,7 @@ def replay(
     with one_interrupt(), Keyboard(output).silent():
         try:
             for event in events_of(turn):
-                at = getattr(event, "at", before)
+                at = before if isinstance(event, UsageReported) else event.at
                 pause = max(0.0, at - before) / speed
                 before = at
                 if pause:
@@ -61,8 +61,8 @@ def replay(
     return ExitStatus.COMPLETE
 
 
-def _renderers(settings: Settings, output: Output, notices: Notices) -> tuple[Renderer, Renderer]:
-    answer: Renderer
+def _renderers(settings: Settings, output: Output, notices: Notices) -> tuple[Display, TurnObserver]:
+    answer: Display
     if settings.json:
         answer = NDJSONRenderer(output, settings.prices)
     elif output.is_terminal:

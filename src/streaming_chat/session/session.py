@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from streaming_chat.config.options import Settings, parse
 from streaming_chat.core.adaptation import adapt
@@ -17,7 +17,9 @@ from streaming_chat.core.errors import ChatError, UsageError, is_too_long
 from streaming_chat.core.events import Outcome
 from streaming_chat.core.turn import Turn
 from streaming_chat.core.usage_sums import UsageSums
-from streaming_chat.engine.loop import Provider, Record, Renderer, run_turn
+from streaming_chat.engine.loop import run_turn
+from streaming_chat.engine.observers import IsolatedObserver
+from streaming_chat.engine.protocols import Display, Provider, TurnObserver
 from streaming_chat.history import History, StoredTurn
 from streaming_chat.observers.adaptations import Adaptations
 from streaming_chat.observers.session_log import SessionLog
@@ -39,32 +41,15 @@ if TYPE_CHECKING:
     from streaming_chat.observers.telemetry import Telemetry
 
 
-class SessionProvider(Provider, Protocol):
-    """A provider as a session needs it."""
-
-    def preload(self) -> None:
-        """Get ready while the user types. May run in any thread; a failure is told by the first request."""
-
-    def get_ready(self) -> None:
-        """A request is likely to come soon. Returns at once."""
-
-    def models(self) -> list[str]:
-        """The models to choose from."""
-
-    def close(self) -> None:
-        """Let go of connections and processes."""
-
-
 class Session:
     """One run of the program. What is None of `history`, `log`, `transcript` and `telemetry` is not kept, or not told."""
 
     def __init__(
         self,
         settings: Settings,
-        provider: SessionProvider,
+        provider: Provider,
         *,
         name: str,
-        endpoint: str,
         output: Output,
         notices: Notices,
         history: History | None,
@@ -72,13 +57,11 @@ class Session:
         transcript: SessionTranscript | None,
         telemetry: Telemetry | None,
         adaptations: Adaptations,
-        model_is_fixed: bool,
         in_chat: bool,
         earlier: StoredTurn | None = None,
     ) -> None:
         self.settings = settings
         self.provider = provider
-        self.endpoint = endpoint
         self.output = output
         self.notices = notices
         self.log = log
@@ -90,7 +73,6 @@ class Session:
         self._history = history
         self._telemetry = telemetry
         self._in_chat = in_chat
-        self._model_is_fixed = model_is_fixed
         self.conversation = Conversation(stateful=settings.stateful)
         self._name = name
         self._transcript = transcript
@@ -99,7 +81,7 @@ class Session:
 
     def change(self, name: str, text: str | None) -> None:
         """Give the setting `name` the value that `text` stands for, or the built-in one. UsageError when it has none."""
-        if name == "model" and self._model_is_fixed:
+        if name == "model" and self.provider.is_local:
             raise UsageError("the embedded model is the only one here", kind=Kind.ONLY_MODEL)
         origin = "the chat"
         value = None if text is None else parse(name, text, origin)
@@ -122,17 +104,17 @@ class Session:
             self.log.user(prompt)
         # In the background, the row of the cursor is somebody else's.
         hint = StallHint(self.output, self.notices.output, may_draw=lambda: self.output.is_in_foreground is not False)
-        renderers = self._renderers(request, hint)
+        observers = self._observers(request, hint)
         with one_interrupt(), self.keyboard.silent(), closing(hint):
             turn = run_turn(
                 request,
                 self.provider,
-                renderers,
+                observers,
                 retries=self.settings.retries,
                 max_time=self.settings.max_time,
                 notice=self.notices.notice,
                 shorten=self._shortened,
-                deferred=deferred,
+                critical_section=deferred,
                 advise=self.notices.advice.complete,
             )
         self.last_turn = turn
@@ -217,10 +199,10 @@ class Session:
         )
         return adapt(request, self.adaptations.known(settings.model))
 
-    def _renderers(self, request: ChatRequest, hint: StallHint) -> Sequence[Renderer]:
+    def _observers(self, request: ChatRequest, hint: StallHint) -> Sequence[TurnObserver]:
         settings = self.settings
-        answer: Renderer
-        hints: list[Renderer] = []
+        answer: Display
+        hints: list[Display] = []
         if settings.json:
             answer = NDJSONRenderer(self.output, settings.prices)
         elif self.output.is_terminal:
@@ -230,17 +212,17 @@ class Session:
             answer = terminal_renderer(settings, self.output, self.notices.output, hint if hints else None)
         else:
             answer = PlainRenderer(self.output)
-        # The record comes first: whatever happens to the others, the turn is kept.
-        renderers: list[Renderer] = []
+        # The history comes first: whatever happens to the others, the turn is kept.
+        observers: list[TurnObserver] = []
         if self._history:
-            recorder = self._history.recorder(request, endpoint=self.endpoint, session=self._name)
-            renderers.append(Record("the history", recorder))
-        renderers += [answer, *hints, Record("what is known of the model", self.adaptations)]
+            recorder = self._history.recorder(request, endpoint=self.provider.endpoint, session=self._name)
+            observers.append(IsolatedObserver("the history", recorder))
+        observers += [answer, *hints, IsolatedObserver("what is known of the model", self.adaptations)]
         if self.log:
-            renderers.append(Record("the log", self.log))
+            observers.append(IsolatedObserver("the log", self.log))
         if self._transcript:
-            renderers.append(Record("the transcript", self._transcript))
-        renderers.append(
+            observers.append(IsolatedObserver("the transcript", self._transcript))
+        observers.append(
             StatusRenderer(
                 self.notices,
                 in_chat=self._in_chat,
@@ -252,5 +234,5 @@ class Session:
         )
         # Behind all that is shown: with the end of the turn, its work begins.
         if self._telemetry:
-            renderers.append(Record("the telemetry", self._telemetry.recorder(self._name)))
-        return renderers
+            observers.append(IsolatedObserver("the telemetry", self._telemetry.recorder(self._name)))
+        return observers

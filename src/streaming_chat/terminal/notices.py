@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from shutil import get_terminal_size
 from textwrap import fill
+from typing import Final
 
 from streaming_chat.core.errors import ChatError, OutputClosed
 from streaming_chat.core.events import Outcome
@@ -25,13 +26,17 @@ class Advice:
         return what.hint if isinstance(what, ChatError) else ""
 
 
+#: For outputs whose errors bring their hints.
+NO_ADVICE: Final = Advice()
+
+
 class Notices:
     """Standard error, in the program's own words. `quiet` leaves errors and hints; `keys` are masked wherever they stand."""
 
     def __init__(
-        self, output: Output, *, quiet: bool = False, keys: Iterable[str | None] = (), advice: Advice | None = None
+        self, output: Output, *, quiet: bool = False, keys: Iterable[str | None] = (), advice: Advice = NO_ADVICE
     ) -> None:
-        self.advice = advice or Advice()
+        self.advice = advice
         self.output = output
         self._quiet = quiet
         self._keys = tuple(keys)

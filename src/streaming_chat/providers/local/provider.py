@@ -27,11 +27,12 @@ from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ChatError, ConnectionCut, RequestRejected, ServerError, TimedOut, UsageError
 from streaming_chat.engine import deadline
+from streaming_chat.engine.protocols import ChunkSource, Provider
 from streaming_chat.providers.chunk_stream import ChunkStream
 from streaming_chat.providers.local import weights as weights_
 from streaming_chat.providers.local.weights import Weights
 from streaming_chat.providers.openai_sdk import OpenAISDK
-from streaming_chat.providers.sdk_import import import_sdk
+from streaming_chat.providers.sdk_import import import_openai
 
 _PROGRAM = Path(__file__).with_name("server.py")
 #: Runs `_PROGRAM` without the current folder on the search path, where `-m` would put it: a file `json.py` that happens
@@ -64,7 +65,7 @@ _MEMORY = re.compile(r"memory|alloc", re.IGNORECASE)
 _FILE_FAULT = re.compile(r"gguf_|llama_model_load")
 
 
-class LocalProvider:
+class LocalProvider(Provider):
     """A model on this machine. `threads` None: what suits the machine. `timeout` is in seconds, for loading as well.
 
     `state_folder` is where it is remembered that the weights were checked; None: nowhere. Usable from several threads;
@@ -72,13 +73,23 @@ class LocalProvider:
     """
 
     endpoint = "embedded model (llama.cpp, on this machine)"
+    is_local = True
 
-    def __init__(self, *, model_file: Path | None, threads: int | None, timeout: float, state_folder: Path | None) -> None:
+    def __init__(
+        self,
+        *,
+        model_file: Path | None,
+        threads: int | None,
+        timeout: float,
+        state_folder: Path | None,
+        load_sdk: Callable[[], Any] = import_openai,
+    ) -> None:
         self.model = weights_.model_name(model_file)
         self._model_file = model_file
         self._threads = threads
         self._timeout = timeout
         self._state_folder = state_folder
+        self._load_sdk = load_sdk
         self._lock = threading.Lock()
         self._server: ServerProcess | None = None
 
@@ -93,7 +104,7 @@ class LocalProvider:
         """
         with contextlib.suppress(ChatError):
             # The import takes as long as loading: not one after the other.
-            import_sdk()
+            self._load_sdk()
             self._running().client(self._timeout).preload()
 
     def get_ready(self) -> None:
@@ -130,11 +141,13 @@ class LocalProvider:
                 self._server.close()
                 self._server = None
             if self._server is None:
-                self._server = ServerProcess(weights_.find_weights(self._model_file), self._threads, self._state_folder)
+                self._server = ServerProcess(
+                    weights_.find_weights(self._model_file), self._threads, self._state_folder, self._load_sdk
+                )
             return self._server
 
 
-class LocalChunks:
+class LocalChunks(ChunkSource):
     """The chunks of one answer, as `ChunkStream` gives them; a failure is told from the process's point of view."""
 
     def __init__(self, chunks: ChunkStream, server: ServerProcess) -> None:
@@ -142,7 +155,7 @@ class LocalChunks:
         self._chunks = chunks
         self._server = server
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[object]:
         """Yield until the end of the answer; ChatError when the stream fails."""
         with self._server.explaining():
             yield from self._chunks
@@ -155,8 +168,15 @@ class LocalChunks:
 class ServerProcess:
     """One run of providers/local/server.py, from its start to its end. ServerError when not even a process can be had."""
 
-    def __init__(self, weights: Weights, threads: int | None, state_folder: Path | None) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        threads: int | None,
+        state_folder: Path | None,
+        load_sdk: Callable[[], Any] = import_openai,
+    ) -> None:
         self.weights = weights
+        self._load_sdk = load_sdk
         self._state_folder = state_folder
         self._key = secrets.token_urlsafe(32)
         self._lock = threading.Lock()
@@ -220,7 +240,7 @@ class ServerProcess:
             raise self._why_not_loaded()
         with self._lock:
             if self._client is None:
-                self._client = OpenAISDK(self._answer["base_url"], self._key, timeout)
+                self._client = OpenAISDK(self._answer["base_url"], self._key, timeout, load_sdk=self._load_sdk)
             return self._client
 
     @contextmanager

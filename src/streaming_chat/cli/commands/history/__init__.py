@@ -143,7 +143,7 @@ class _Command:
         if not turns:
             self._notices.always(self._nothing())
             return []
-        document = written(turns, format)
+        document = written(turns, format, self._notices.advice)
         if path is None or str(path) == "-":
             return [(sanitize_json(document) if self._terminal and format == "json" else document).removesuffix("\n")]
         write_file(path, document, force=options.force)
