@@ -58,7 +58,7 @@ from streaming_chat import __main__
 import streaming_chat.cli.main as cli
 import streaming_chat.session.session as session, streaming_chat.providers.openai_sdk as sdk
 at["the program's own modules"] = time.perf_counter()
-left(cli._Program, "__init__", "arguments and settings")
+left(cli, "prompt_of", "arguments and settings")
 entered(session, "run_turn", "session and history")
 left(sdk, "import_sdk", "import of the SDK")
 left(sdk.OpenAISDK, "_make", "client")

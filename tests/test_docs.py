@@ -17,8 +17,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from conftest import ROOT
-from streaming_chat.cli import main as cli
-from streaming_chat.cli.commands.history.arguments import parse as parse_history_arguments
+from streaming_chat.cli import parser as cli
 from streaming_chat.config import load as settings
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.exit_status import ExitStatus
@@ -198,27 +197,9 @@ def refused(given: list[str]) -> str | None:
 
 def parse(given: list[str]) -> None:
     """Parse as the program does, values included; ChatError for what it would refuse."""
-    position = cli._first_word(given)
-    command = None
-    if position is not None and given[position] in cli.COMMAND_WORDS:
-        command = given[position]
-        if command == "history":
-            parse_history_arguments(given[position + 1 :])
-            given = given[:position]
-        else:
-            given = given[:position] + given[position + 1 :]
-    separator = given.index("--") if "--" in given else len(given)
-    parsed = vars(cli.build_parser().parse_intermixed_args(given[:separator]))
-    words = parsed.pop("prompt")
-    assert command in (None, "history", "models", "config"), f"{command} does not exist yet"
-    is_trust = command == "config" and words[:1] in (["trust"], ["untrust"]) and len(words) <= 2
-    assert command is None or is_trust or not words, f"{command} takes no {words}"
-    for name, value in parsed.items():
-        settings.parse(
-            name,
-            "\0".join(value) if isinstance(value, list) else value,
-            next(flag for flag in settings.OPTIONS[name].flags if flag.startswith("--")),
-        )
+    line = cli.parse(given)
+    for name, value in line.flags.items():
+        settings.parse(name, value, next(flag for flag in settings.OPTIONS[name].flags if flag.startswith("--")))
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if arguments(call.words) is not None], ids=lambda call: call.where)

@@ -14,34 +14,15 @@ from server import Server
 
 #: Of this package, what arguments, settings and errors need: rooms, and modules of other rooms.
 BASE = {
-    *(
-        "cli",
-        "cli.argument_parser",
-        "cli.hints",
-        "cli.main",
-        "config",
-        "core",
-        "engine",
-        "engine.deadline",
-        "engine.protocols",
-        "observers",
-    ),
+    *("cli", "cli.argument_parser", "cli.commands", "cli.context", "cli.help_pages", "cli.hints", "cli.main", "cli.parser"),
+    *("cli.prompt", "config", "core", "engine", "engine.deadline", "engine.protocols", "observers"),
     *("observers.adaptations", "terminal", "terminal.notices", "terminal.output", "terminal.signals"),
     *("terminal.standard_input", "text", "wire"),
 }
 #: What one answer needs.
 ASKING = BASE | {
-    *(
-        "engine.loop",
-        "engine.observers",
-        "history",
-        "observers.session_log",
-        "providers",
-        "renderers",
-        "session",
-        "session.session",
-    ),
-    "terminal.keyboard",
+    *("cli.commands.ask", "cli.connect", "cli.open_session", "engine.loop", "engine.observers", "history"),
+    *("observers.session_log", "providers", "renderers", "session", "session.session", "terminal.keyboard"),
 }
 #: Rooms that may come whole.
 WHOLE = {"config", "core", "history", "providers", "renderers", "text", "wire"}
@@ -102,7 +83,7 @@ def test_a_prompt_is_there_before_the_editor_and_the_sdk(world: World, server: S
     screen.wait_until(lambda: b"You:" in screen.raw)
     names = imported(screen.raw.decode(errors="replace").replace("\r", "").partition("You:")[0])
     assert "streaming_chat.chat.repl" in names
-    chat = {"chat", "chat.commands", "chat.repl", "chat.line_reader", "chat.editor", "chat.usage_lines"}
+    chat = {"cli.commands.chat", "chat", "chat.commands", "chat.repl", "chat.line_reader", "chat.editor", "chat.usage_lines"}
     assert ours(names) <= ASKING | chat
     assert libraries(names) <= {"platformdirs", "dotenv"}
     # The editor comes behind it, and the SDK when that is drawn.

@@ -75,7 +75,7 @@ ENVIRONMENT = {
     "chat/editor.py": "VISUAL, EDITOR",
     "chat/line_editor.py": "TERM",
     "chat/repl.py": "TERM",
-    "cli/main.py": "all of it, for the settings",
+    "cli/context.py": "all of it, for the settings",
     "config/folders.py": "XDG_*, HOME",
     "providers/failures.py": "SSL_CERT_FILE, proxies",
     "providers/network.py": "proxies",

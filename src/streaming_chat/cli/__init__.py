@@ -1,1 +1,4 @@
 """The command line."""
+
+#: The word that starts the program.
+PROGRAM = "streaming-chat"

@@ -37,6 +37,16 @@ from streaming_chat.core.prices import NO_PRICES, Prices
 BUILT_IN = "built-in"
 
 
+#: Group of options → its title in help.
+GROUPS: Mapping[str, str] = {
+    "ask": "What is asked",
+    "answer": "The answer",
+    "endpoint": "Where it is asked",
+    "record": "What is kept",
+    "display": "How it is shown",
+}
+
+
 @dataclass(frozen=True)
 class Option:
     """How one setting is given. `parse` turns text into the value, or raises ValueError with "must be …".
@@ -62,6 +72,12 @@ class Option:
     in_untrusted_dotenv: bool = False
     #: Whether it names a file that is read and obeyed.
     is_read_file: bool = False
+    #: The group in which help lists it, a key of `GROUPS`.
+    group: str = "ask"
+    #: What the short help says of it, where it lists it: the options that are used every day.
+    brief: str | None = None
+    #: The values to choose from, where they are few.
+    choices: tuple[str, ...] = ()
 
 
 def _option(default: Any, parse: Callable[[str], Any], help: str, *flags: str, **more: Any) -> Any:  # noqa: A002 # the word that argparse uses
@@ -85,6 +101,8 @@ class Settings:
         metavar="NAME",
         is_settable=True,
         in_untrusted_dotenv=True,
+        group="ask",
+        brief="model to ask",
     )
     temperature: float | None = _option(
         None,
@@ -95,6 +113,8 @@ class Settings:
         metavar="T",
         is_settable=True,
         in_untrusted_dotenv=True,
+        group="answer",
+        brief="sampling temperature, 0 to 2",
     )
     top_p: float | None = _option(
         None,
@@ -106,6 +126,8 @@ class Settings:
         metavar="P",
         is_settable=True,
         in_untrusted_dotenv=True,
+        group="answer",
+        brief="share of probability to sample from, 0 to 1",
     )
     max_tokens: int | None = _option(
         None,
@@ -116,6 +138,8 @@ class Settings:
         metavar="N",
         is_settable=True,
         in_untrusted_dotenv=True,
+        group="answer",
+        brief="maximum tokens in the answer",
     )
     system: str | None = _option(
         None,
@@ -126,6 +150,8 @@ class Settings:
         environment="STREAMING_CHAT_SYSTEM",
         metavar="TEXT",
         is_settable=True,
+        group="ask",
+        brief="system message",
     )
     param: Mapping[str, Any] = _option(
         {},
@@ -134,6 +160,7 @@ class Settings:
         "--param",
         metavar="KEY=VALUE",
         is_repeated=True,
+        group="ask",
     )
     stateful: bool = _option(
         False,
@@ -142,6 +169,8 @@ class Settings:
         "--stateful",
         environment="STREAMING_CHAT_STATEFUL",
         is_switch=True,
+        group="ask",
+        brief="include earlier turns as context",
     )
     context_tokens: int | None = _option(
         None,
@@ -151,6 +180,7 @@ class Settings:
         environment="STREAMING_CHAT_CONTEXT_TOKENS",
         metavar="N",
         is_settable=True,
+        group="ask",
     )
     continue_last: bool = _option(
         False,
@@ -160,6 +190,8 @@ class Settings:
         "--continue",
         is_switch=True,
         in_config_file=False,
+        group="ask",
+        brief="continue the last conversation",
     )
     resume: int | None = _option(
         None,
@@ -168,6 +200,8 @@ class Settings:
         "--resume",
         metavar="N",
         in_config_file=False,
+        group="ask",
+        brief="continue from turn N of the history",
     )
     base_url: str = _option(
         "https://api.openai.com/v1",
@@ -176,6 +210,8 @@ class Settings:
         "--base-url",
         environment=BASE_URL_VARIABLE,
         metavar="URL",
+        group="endpoint",
+        brief="endpoint, up to and with /v1",
     )
     no_stdin: bool = _option(
         False,
@@ -185,6 +221,8 @@ class Settings:
         "--no-stdin",
         is_switch=True,
         in_config_file=False,
+        group="ask",
+        brief="leave standard input alone",
     )
     insecure_http: bool = _option(
         False,
@@ -193,6 +231,7 @@ class Settings:
         "--insecure-http",
         is_switch=True,
         in_config_file=False,
+        group="endpoint",
     )
     ca: Path | None = _option(
         None,
@@ -202,6 +241,7 @@ class Settings:
         environment="STREAMING_CHAT_CA",
         is_read_file=True,
         metavar="FILE",
+        group="endpoint",
     )
     api_key_env: str = _option(
         "OPENAI_API_KEY",
@@ -210,6 +250,8 @@ class Settings:
         "--api-key-env",
         environment="STREAMING_CHAT_API_KEY_ENV",
         metavar="NAME",
+        group="endpoint",
+        brief="environment variable that holds the key",
     )
     timeout: float = _option(
         600.0,
@@ -218,6 +260,8 @@ class Settings:
         "--timeout",
         environment="STREAMING_CHAT_TIMEOUT",
         metavar="SECONDS",
+        group="endpoint",
+        brief="read timeout",
     )
     max_time: float | None = _option(
         None,
@@ -227,6 +271,8 @@ class Settings:
         environment="STREAMING_CHAT_MAX_TIME",
         metavar="SECONDS",
         is_settable=True,
+        group="endpoint",
+        brief="maximum time of a whole turn",
     )
     retries: int = _option(
         2,
@@ -236,6 +282,7 @@ class Settings:
         environment="STREAMING_CHAT_RETRIES",
         metavar="N",
         is_settable=True,
+        group="endpoint",
     )
     local: bool = _option(
         False,
@@ -244,6 +291,8 @@ class Settings:
         "--local",
         environment="STREAMING_CHAT_LOCAL",
         is_switch=True,
+        group="endpoint",
+        brief="answer with the embedded model, on this machine",
     )
     local_model: Path | None = _option(
         None,
@@ -253,6 +302,7 @@ class Settings:
         environment="STREAMING_CHAT_LOCAL_MODEL",
         is_read_file=True,
         metavar="FILE",
+        group="endpoint",
     )
     local_threads: int | None = _option(
         None,
@@ -261,9 +311,17 @@ class Settings:
         "--local-threads",
         environment="STREAMING_CHAT_LOCAL_THREADS",
         metavar="N",
+        group="endpoint",
     )
     json: bool = _option(
-        False, on_or_off, "print one JSON object a line for each event", "--json", is_switch=True, in_config_file=False
+        False,
+        on_or_off,
+        "print one JSON object a line for each event",
+        "--json",
+        is_switch=True,
+        in_config_file=False,
+        group="answer",
+        brief="print one JSON object a line for each event",
     )
     raw: bool = _option(
         False,
@@ -273,6 +331,8 @@ class Settings:
         environment="STREAMING_CHAT_RAW",
         is_switch=True,
         in_untrusted_dotenv=True,
+        group="answer",
+        brief="show Markdown as it came",
     )
     theme: str = _option(
         "dark",
@@ -283,6 +343,8 @@ class Settings:
         metavar="dark|light|plain",
         is_settable=True,
         in_untrusted_dotenv=True,
+        group="display",
+        choices=("dark", "light", "plain"),
     )
     hyperlinks: bool = _option(
         False,
@@ -291,6 +353,7 @@ class Settings:
         "--hyperlinks",
         environment="STREAMING_CHAT_HYPERLINKS",
         is_switch=True,
+        group="display",
     )
     reasoning: str = _option(
         "show",
@@ -301,6 +364,9 @@ class Settings:
         metavar="show|hide",
         is_settable=True,
         in_untrusted_dotenv=True,
+        group="answer",
+        brief="show or hide the model's reasoning",
+        choices=("show", "hide"),
     )
     quiet: bool = _option(
         False,
@@ -310,9 +376,19 @@ class Settings:
         "--quiet",
         environment="STREAMING_CHAT_QUIET",
         is_switch=True,
+        group="display",
+        brief="no header, latency line or notice; errors stay",
     )
     no_color: bool = _option(
-        False, present, "no colour", "--no-color", environment="NO_COLOR", is_switch=True, in_untrusted_dotenv=True
+        False,
+        present,
+        "no colour",
+        "--no-color",
+        environment="NO_COLOR",
+        is_switch=True,
+        in_untrusted_dotenv=True,
+        group="display",
+        brief="no colour",
     )
     no_history: bool = _option(
         False,
@@ -321,6 +397,8 @@ class Settings:
         "--no-history",
         environment="STREAMING_CHAT_NO_HISTORY",
         is_switch=True,
+        group="record",
+        brief="keep no record of this session",
     )
     private: bool = _option(
         False,
@@ -329,6 +407,8 @@ class Settings:
         "--private",
         environment="STREAMING_CHAT_PRIVATE",
         is_switch=True,
+        group="record",
+        brief="keep nothing at all of this session",
     )
     log_dir: Path | None = _option(
         None,
@@ -337,6 +417,7 @@ class Settings:
         "--log-dir",
         environment="STREAMING_CHAT_LOG_DIR",
         metavar="DIR",
+        group="record",
     )
     export_dir: Path | None = _option(
         None,
@@ -345,6 +426,8 @@ class Settings:
         "--export-dir",
         environment="STREAMING_CHAT_EXPORT_DIR",
         metavar="DIR",
+        group="record",
+        brief="write a transcript of the session into this folder",
     )
     export_format: tuple[str, ...] = _option(
         ("md",),
@@ -353,6 +436,8 @@ class Settings:
         "--export-format",
         environment="STREAMING_CHAT_EXPORT_FORMAT",
         metavar="FORMATS",
+        group="record",
+        choices=("md", "html", "json", "cast", "svg", "all"),
     )
     otel: bool = _option(
         False,
@@ -361,6 +446,7 @@ class Settings:
         "--otel",
         environment="STREAMING_CHAT_OTEL",
         is_switch=True,
+        group="record",
     )
     otel_content: bool = _option(
         False,
@@ -369,10 +455,14 @@ class Settings:
         "--otel-content",
         environment="STREAMING_CHAT_OTEL_CONTENT",
         is_switch=True,
+        group="record",
     )
-    currency: str = _option("$", currency_sign, "sign or name of the currency of the prices")
+    currency: str = _option("$", currency_sign, "sign or name of the currency of the prices", group="display")
     prices: Prices = _option(
-        NO_PRICES, unparsed, 'what a million tokens cost: tables [prices."MODEL"] with prompt, completion and cached'
+        NO_PRICES,
+        unparsed,
+        'what a million tokens cost: tables [prices."MODEL"] with prompt, completion and cached',
+        group="display",
     )
     #: The key itself: not an option, so that it cannot be given where `ps` or a file for others shows it.
     api_key: str | None = field(default=None, repr=False)

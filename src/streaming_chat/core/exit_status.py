@@ -41,3 +41,18 @@ STATUS_OF_OUTCOME: Final[Mapping[Outcome, ExitStatus]] = {
     Outcome.INTERRUPTED: ExitStatus.INTERRUPTED,
     Outcome.ERROR: ExitStatus.INCOMPLETE,
 }
+
+#: What each status says, for help and documents.
+MEANINGS: Final[Mapping[int, str]] = {
+    0: "the complete answer",
+    1: "unexpected",
+    2: "usage or settings",
+    3: "no or bad credentials",
+    4: "rate limit or quota",
+    5: "connection or server failure",
+    6: "timeout or stall",
+    7: "incomplete answer",
+    8: "the server rejected the request",
+    130: "interrupted",
+    141: "output closed",
+}

@@ -9,18 +9,22 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from streaming_chat.cli.commands.history.arguments import parse, selection_of
+from streaming_chat.cli.commands.history.arguments import add_arguments as add_arguments
+from streaming_chat.cli.commands.history.arguments import selection_of
 from streaming_chat.cli.commands.history.lines import one_line
 from streaming_chat.cli.commands.history.listing import found_lines, table
 from streaming_chat.cli.commands.history.new_file import write_file
 from streaming_chat.cli.commands.history.page import page
 from streaming_chat.cli.commands.history.progress import Progress
+from streaming_chat.cli.context import Context
+from streaming_chat.cli.parser import parse_command
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.exit_status import ExitStatus
 from streaming_chat.core.prices import NO_PRICES, Prices
@@ -33,12 +37,48 @@ from streaming_chat.terminal.standard_input import StandardInput
 from streaming_chat.text.figures import counted
 from streaming_chat.text.sanitize import sanitize, sanitize_json
 
+if TYPE_CHECKING:
+    from streaming_chat.cli.commands import Command
+
 
 class Writable(Protocol):
     """Where the text goes."""
 
     def write(self, text: str, /) -> object:
         """Write `text`."""
+
+
+NAME = "history"
+HELP = "list, search, show, replay, export, delete turns"
+
+
+def run(context: Context) -> int:
+    """Carry out the action on the user's history."""
+    context.require_safe_state()
+    settings, options = context.settings, context.options
+    if settings.json:
+        if options.action == "export":
+            options.format = options.format or "json"
+        options.json = True
+
+    def play(turn: StoredTurn, options: argparse.Namespace) -> int:
+        from streaming_chat.session.replay import replay
+
+        as_asked = settings.changed("json", options.json, "--json") if options.json else settings
+        return replay(turn, as_asked, context.output, context.notices, speed=options.speed, max_pause=options.max_pause)
+
+    return _carried_out(
+        options,
+        path=context.history_path,
+        out=context.output,
+        terminal=context.output.is_terminal,
+        color=context.output.has_color,
+        play=play,
+        prices=settings.prices,
+        notices=context.notices,
+        notice=context.notices.notice,
+        standard_input=context.standard_input,
+    )
 
 
 def history_command(
@@ -48,23 +88,44 @@ def history_command(
     out: Writable,
     terminal: bool,
     color: bool = False,
-    play: Callable[[StoredTurn, argparse.Namespace], int] | None = None,
     prices: Prices = NO_PRICES,
     notice: Callable[[str], None] | None = None,
-    notices: Notices | None = None,
-    standard_input: StandardInput | None = None,
 ) -> int:
     """Carry out `history` with these `arguments` on the file at `path`, write to `out`, return the exit status.
 
-    `terminal` says whether `out` is one, `color` whether it may be sent styles; `play` shows a turn again; `prices` say what
-    one cost; `notice` is told what was damaged. What does not belong to the output goes to `notices`, which is standard
-    error unless given. Raises ChatError when the arguments are wrong, when there is no such turn, when the history cannot be
+    `terminal` says whether `out` is one, `color` whether it may be sent styles; `prices` say what one cost; `notice` is told
+    what was damaged. Raises ChatError when the arguments are wrong, when there is no such turn, when the history cannot be
     read, and when a file cannot be written. `--help` leaves by SystemExit(0).
     """
-    options = parse(arguments)
-    notices = notices or Notices(Output.of("stderr", color=False))
+    notices = Notices(Output.of("stderr", color=False))
     notice = notice or notices.notice
-    standard_input = standard_input or StandardInput(notice)
+    return _carried_out(
+        parse_command(cast("Command", sys.modules[__name__]), arguments),
+        path=path,
+        out=out,
+        terminal=terminal,
+        color=color,
+        play=None,
+        prices=prices,
+        notices=notices,
+        notice=notice,
+        standard_input=StandardInput(notice),
+    )
+
+
+def _carried_out(
+    options: argparse.Namespace,
+    *,
+    path: Path,
+    out: Writable,
+    terminal: bool,
+    color: bool,
+    play: Callable[[StoredTurn, argparse.Namespace], int] | None,
+    prices: Prices,
+    notices: Notices,
+    notice: Callable[[str], None],
+    standard_input: StandardInput,
+) -> int:
     with closing(History(path, notice)) as history:
         command = _Command(history, options, prices, notices, standard_input, terminal=terminal, color=color)
         if options.action == "replay" and play is not None:
