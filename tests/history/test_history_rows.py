@@ -194,7 +194,7 @@ COLUMNS = st.sampled_from(
 def test_whatever_stands_in_a_row_it_is_read_or_damaged(
     tmp_path_factory: pytest.TempPathFactory, cells: dict[str, Any]
 ) -> None:
-    from streaming_chat.cli.commands.history import history_command
+    from streaming_chat.cli.commands.history.actions import history_command
     from streaming_chat.documents import written
 
     path = tmp_path_factory.mktemp("state") / "history.db"

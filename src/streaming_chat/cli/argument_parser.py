@@ -39,9 +39,13 @@ class ArgumentParser(argparse.ArgumentParser):
         unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0].partition("=")[0]
         if unknown.startswith("-"):
             meant = nearest(unknown, list(self.flags()))
-            hint = f"did you mean {meant}?" if meant else f"`{self.prog} --help` lists the options"
-            raise UsageError(f"unknown option {unknown}", hint)
+            raise UsageError(f"unknown option {unknown}", self.hint_for(meant))
         raise UsageError(message, f"`{self.prog} --help` shows how it is used")
+
+    def hint_for(self, meant: str | None) -> str:
+        """Return the hint about an unknown option; `meant` is the nearest one, where there is one."""
+        where = f"`{self.prog} --help` lists the options"
+        return f"did you mean {meant}? {where}" if meant else where
 
     def flags(self) -> dict[str, bool]:
         """Return the flags, those of actions too, and whether a value follows each."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 from streaming_chat import __version__
 from streaming_chat.cli import PROGRAM
@@ -150,14 +150,9 @@ class _MainParser(ArgumentParser):
 
         return full_help() if self.is_full else short_help()
 
-    def error(self, message: str) -> NoReturn:
-        """Raise UsageError, with the nearest flag for one that does not exist."""
-        try:
-            super().error(message)
-        except UsageError as error:
-            if error.hint.startswith("`"):
-                error.hint = f"{PROGRAM} --help lists the options"
-            raise
+    def hint_for(self, meant: str | None) -> str:
+        """Return the hint about an unknown option."""
+        return f"did you mean {meant}?" if meant else f"{PROGRAM} --help lists the options"
 
 
 class _FullHelp(argparse.Action):

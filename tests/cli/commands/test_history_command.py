@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from streaming_chat.cli.commands.history import history_command
+from streaming_chat.cli.commands.history.actions import history_command
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.errors import ChatError, CredentialsError, UsageError
 from streaming_chat.core.events import Outcome, TextDelta, Usage

@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import World
-from streaming_chat.cli.commands.history import history_command
+from streaming_chat.cli.commands.history.actions import history_command
 from streaming_chat.cli.commands.history.lines import width_of
 from streaming_chat.cli.commands.history.stats.scale import Scale
 from streaming_chat.cli.commands.history.stats.sparkline import sparkline

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 
 from streaming_chat.cli.argument_parser import ArgumentParser
-from streaming_chat.cli.connect import connect
 from streaming_chat.cli.context import Context
-from streaming_chat.cli.model_names import keep_names
 from streaming_chat.core.exit_status import ExitStatus
-from streaming_chat.engine import deadline
 from streaming_chat.text.lines import one_line
 from streaming_chat.text.sanitize import sanitize, sanitize_json
 
@@ -23,6 +20,10 @@ def add_arguments(_parser: ArgumentParser) -> None:
 
 def run(context: Context) -> int:
     """Print the names, and keep them for completion."""
+    from streaming_chat.cli.connect import connect
+    from streaming_chat.cli.model_names import keep_names
+    from streaming_chat.engine import deadline
+
     provider, settings = connect(context, in_chat=False)
     try:
         with deadline.at_most(settings.max_time):

@@ -20,7 +20,7 @@ _AGO: Final = re.compile(r"(\d{1,6})([hdw])")
 _HOURS: Final = {"h": 1, "d": 24, "w": 168}
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_actions(parser: ArgumentParser) -> None:
     """Add the actions, the first of which is what no action means, and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     listing = _action(actions, "list", "the last turns, newest last (this is what no action means)")
