@@ -154,7 +154,7 @@ class Reading:
         self.atoms = self.atoms[: mark.atoms]
         self.done = mark.place
         self.state = state = State()
-        state.counts, state.before = mark.atomss.copy(), mark.before
+        state.counts, state.before = mark.counts.copy(), mark.before
         if mark.brackets:
             state.brackets = tuple(one for one in mark.brackets if one.place not in self.facts)
 
@@ -196,4 +196,4 @@ def _moved(mark: Mark | None, cut: int, index: int) -> Mark | None:
     """A mark in a text that begins `cut` characters and `index` atoms later."""
     if mark is None or mark.place < cut:
         return None
-    return Mark(mark.place - cut, mark.atoms - index, mark.atomss, mark.before, tuple(shifted(mark.brackets, cut)))
+    return Mark(mark.place - cut, mark.atoms - index, mark.counts, mark.before, tuple(shifted(mark.brackets, cut)))
