@@ -222,7 +222,9 @@ class Inline:
         done, state, marks = reading.done, reading.state, reading.marks
         self._read_again(cut)
         before = reading.state
-        is_fixed = reading.done == cut and before.is_fixed()
+        # A `]` on what comes may have been read as that of a bracket which is none any more.
+        may_pair = bool(before.brackets) and reading.source.find("]", cut, done) >= 0
+        is_fixed = reading.done == cut and not may_pair and before.is_fixed()
         before.freeze(cut)
         reading.base = before
         # As it may have been read on the row above, so it is here.
