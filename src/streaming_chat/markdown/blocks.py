@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from streaming_chat.markdown.lines import Container, Item, Leaf, Line, LineKind, ListKind, Quote
 from streaming_chat.markdown.table import is_delimiter
@@ -52,8 +51,7 @@ class _Verdict(Enum):
     CONTAINER = auto()
 
 
-@dataclass(frozen=True)
-class _Start:
+class _Start(NamedTuple):
     """A place of a line where a block may begin."""
 
     #: The line from there on, without its indentation.

@@ -31,7 +31,8 @@ class LineHead:
     @property
     def text(self) -> str:
         """The characters with tabs expanded."""
-        self._parts[:] = ["".join(self._parts)]
+        if len(self._parts) != 1:
+            self._parts[:] = ["".join(self._parts)]
         return self._parts[0]
 
     @property

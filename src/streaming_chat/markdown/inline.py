@@ -70,7 +70,7 @@ class Inline:
             if not text.strip(BLANK if first in BLANK else first if first in "*_~`" else ""):
                 self._held.append(text)
                 return
-        self._take_held()
+            self._take_held()
         reading.source += text
         self._read_all()
 

@@ -12,7 +12,8 @@ held back; that is only ever markup (a run of delimiters, a backslash) or white 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import ClassVar, Final
 
 from streaming_chat.markdown.atoms import BREAK, Atom
 from streaming_chat.markdown.characters import BLANK, RUN, TICKS, piece
@@ -44,35 +45,17 @@ class InlineReader:
     def __init__(self, reading: Reading, definitions: Definitions) -> None:
         self._reading = reading
         self.links = LinkReader(reading, definitions)
-        self._literals = LiteralReader(reading)
-        #: What is done at a place of the text, up to an end: False where more of the text is needed.
-        self._markup = {
-            "*": self._read_run,
-            "_": self._read_run,
-            "~": self._read_run,
-            "\\": self._read_escape,
-            "`": self._open_code,
-            "!": self._read_mark,
-            "[": self.links.open_bracket,
-            "]": self.links.close_bracket,
-            "<": self._literals.open_angle,
-            "&": self._literals.read_ampersand,
-            "$": self._literals.read_dollar,
-        }
-        self._facts = {
-            FactKind.TEXT: self._take_text,
-            FactKind.SHOWN: self._take_shown,
-            FactKind.VERBATIM: self._take_verbatim,
-            FactKind.LINK: self.links.begin_link,
-            FactKind.NO_LINK: self.links.no_link,
-        }
+        self.literals = LiteralReader(reading)
 
     def read(self, limit: int | None) -> None:
         """Read as far as `limit`, which stands between two atoms; None is the end."""
         reading = self._reading
         # Nothing that is known before an atom is appended holds behind it: a freeze may have come between.
-        while reading.done < (end := len(reading.source) if limit is None else limit):
-            if not self._step(reading.done, end):
+        while (at := reading.done) < (end := len(reading.source) if limit is None else limit):
+            # Of a plain text nothing is open, and nothing is known.
+            if reading.is_plain and (word := _PLAIN.match(reading.source, at, end)):
+                reading.add_word(at, word.end())
+            elif not self._step(at, end):
                 return
         closed = reading.state.closed
         if reading.is_over and closed is not None and closed[1] == reading.done - 1:
@@ -91,8 +74,8 @@ class InlineReader:
             fact = reading.facts[at]
             reading.is_plain = False
             if state.angle >= 0:
-                self._literals.no_autolink(at)
-            self._facts.get(fact.kind, self.links.end_link)(at, fact)
+                self.literals.no_autolink(at)
+            self._FACTS[fact.kind](self, at, fact)
             return True
         if char in BLANK:
             return self._read_blanks(at)
@@ -101,31 +84,32 @@ class InlineReader:
     def _read_visible(self, char: str, at: int, end: int) -> bool:
         reading, state = self._reading, self._reading.state
         if at < state.verbatim:
-            self._literals.read_verbatim(at, end)
+            self.literals.read_verbatim(at, end)
         elif state.code:
             return self._read_code(at, end)
         elif state.angle >= 0:
-            self._literals.read_angle(char, at, end)
+            self.literals.read_angle(char, at, end)
         else:
             word = (_PLAIN if state.ampersand < 0 else _CAREFUL).match(reading.source, at, end)
             if word is None:
                 reading.is_plain = False
-                return self._markup[char](at, end)
+                return self._MARKUP[char](self, at, end)
             if char == ";" and state.ampersand >= 0:
-                self._literals.end_entity(at)
+                self.literals.end_entity(at)
             reading.add_word(at, word.end())
         return True
 
     def _read_blanks(self, at: int) -> bool:
         reading, state = self._reading, self._reading.state
-        reading.mark(at)
+        if not reading.is_plain:
+            reading.mark(at)
         found = _BLANKS.match(reading.source, at)
         assert found is not None
         if found.end() == len(reading.source):
             # Nobody sees them, and at the end of a text they are nothing.
             return False
         if state.angle >= 0:
-            self._literals.no_autolink(at)
+            self.literals.no_autolink(at)
         state.ampersand = -1
         if state.math.get("$") == at - 1:
             del state.math["$"]  # Money.
@@ -195,7 +179,7 @@ class InlineReader:
         if reading.holds(at + 1):
             return False
         following = reading.source[at + 1 : at + 2]
-        if following in "()[]" and self._literals.holds_math(following, at):
+        if following in "()[]" and self.literals.holds_math(following, at):
             return False
         if following == "\n":
             reading.add_text(BREAK, at, at + 2)
@@ -240,3 +224,25 @@ class InlineReader:
             reading.restyle()
             reading.atoms.pop()
         reading.append(atom, end, all_changed=all_changed)
+
+    #: What is done at a character of markup, up to an end: False where more of the text is needed.
+    _MARKUP: ClassVar[dict[str, Callable[[InlineReader, int, int], bool]]] = {
+        **dict.fromkeys("*_~", _read_run),
+        "\\": _read_escape,
+        "`": _open_code,
+        "!": _read_mark,
+        "[": lambda self, at, end: self.links.open_bracket(at, end),
+        "]": lambda self, at, end: self.links.close_bracket(at, end),
+        "<": lambda self, at, end: self.literals.open_angle(at, end),
+        "&": lambda self, at, end: self.literals.read_ampersand(at, end),
+        "$": lambda self, at, end: self.literals.read_dollar(at, end),
+    }
+    #: What is done at a place of which something is known.
+    _FACTS: ClassVar[dict[FactKind, Callable[[InlineReader, int, Fact], None]]] = {
+        **dict.fromkeys(FactKind, lambda self, at, fact: self.links.end_link(at, fact)),
+        FactKind.TEXT: _take_text,
+        FactKind.SHOWN: _take_shown,
+        FactKind.VERBATIM: _take_verbatim,
+        FactKind.LINK: lambda self, at, fact: self.links.begin_link(at, fact),
+        FactKind.NO_LINK: lambda self, at, fact: self.links.no_link(at, fact),
+    }

@@ -128,7 +128,7 @@ class Reading:
     def mark(self, at: int) -> None:
         """Remember `at`, if the text can be read again from there on."""
         state = self.state
-        if self.is_plain or not state.is_calm(at):
+        if not state.is_calm(at):
             return
         mark = Mark(at, len(self.atoms), state.counts.copy(), state.before, state.brackets)
         self.marks = (self.marks[0], mark) if state.brackets else (mark, None)
