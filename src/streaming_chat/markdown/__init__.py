@@ -17,7 +17,7 @@ are no escape sequences at all.
 
 What belongs where:
 
-    lines     stream.py gives lines to blocks; head.py collects the beginning of a line, blocks.py tells what it is (lines.py)
+    lines     stream.py gives lines to blocks; head.py collects its beginning, blocks.py tells what it is (lines.py)
     blocks    block.py, paragraph.py, code_block.py (code.py, lexing.py), table_block.py (table.py), definition.py
     screen    page.py has the rows, containers.py what stands before them, flow.py breaks a text into rows, rows.py writes
     text      inline.py has one text and inline_reader.py reads it, with link_reader.py (links.py), literal_reader.py and
