@@ -128,6 +128,16 @@ def nested(count: int) -> list[str]:
     ]
 
 
+def stars(count: int) -> list[str]:
+    """One run of stars, which grows by one to five at a time."""
+    return ["a ", *("*" * (1 + place % 5) for place in range(count))]
+
+
+def brackets(count: int) -> list[str]:
+    """Brackets that are open, and may begin a link until the row is full."""
+    return ["[a "] * count
+
+
 TEXTS: dict[str, Callable[[int], list[str]]] = {
     "paragraph": prose,
     "markup": markup,
@@ -136,6 +146,8 @@ TEXTS: dict[str, Callable[[int], list[str]]] = {
     "list": items,
     "table": table,
     "nested": nested,
+    "stars": stars,
+    "brackets": brackets,
 }
 
 

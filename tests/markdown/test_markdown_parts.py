@@ -351,3 +351,7 @@ def test_the_width_is_that_of_the_next_row() -> None:
 
 def test_a_character_of_two_columns_in_code_goes_down_from_the_last_column() -> None:
     assert shown("```\naaa漢b\n```", 4) == ["aaa", "漢b"]
+
+
+def test_what_is_left_of_a_run_when_the_text_ends_is_not_lost() -> None:
+    assert shown("(((_ ( ____(_", 5) == ["(((_", "(", "___("]

@@ -15,9 +15,13 @@ and with `hyperlinks`, around the text of a link to http, https or mailto:
 None of them goes up a row: what has been left behind stays as it is, and the scrollback is true. With `color=False` there
 are no escape sequences at all.
 
-What belongs where: stream.py puts lines together to blocks, blocks.py tells what a line is, inline.py and inline_reader.py
-read the text in it (emphasis.py and links.py with them), flow.py breaks it into rows, code.py (lexing.py with it) and
-table.py are the blocks with rows of their own, and rows.py writes.
+What belongs where:
+
+    lines     stream.py gives lines to blocks; head.py collects its beginning, blocks.py tells what it is (lines.py)
+    blocks    block.py, paragraph.py, code_block.py (code.py, lexing.py), table_block.py (table.py), definition.py
+    screen    page.py has the rows, containers.py what stands before them, flow.py breaks a text into rows, rows.py writes
+    text      inline.py has one text and inline_reader.py reads it, with link_reader.py (links.py), literal_reader.py and
+              emphasis.py; reading.py holds what has been read (atoms.py, facts.py, state.py)
 """
 
 from streaming_chat.markdown.stream import MarkdownStream

@@ -10,10 +10,11 @@ misses.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import ClassVar, Final, NamedTuple
 
-from streaming_chat.markdown.links import Definitions
+from streaming_chat.markdown.lines import Container, Item, Leaf, Line, LineKind, ListKind, Quote
 from streaming_chat.markdown.table import is_delimiter
 
 _HEADING: Final = re.compile(r"(#{1,6})(?:[ ]+|$)")
@@ -34,69 +35,34 @@ _MATH_SO_FAR: Final = re.compile(r"(?:\$\$?|\\\[?)[ ]*")
 _CODE_INDENT: Final = 4
 #: Deeper containers are text: nobody nests so deeply, and each line is matched with all of them.
 _DEEPEST: Final = 32
+#: The first characters of the markers of containers.
+_OF_CONTAINERS: Final = frozenset(">*-+0123456789")
+_DEEPEST_HEADING: Final = 6
 
 
-@dataclass
-class Quote:
-    """A block quote."""
+class _Verdict(Enum):
+    """What a rule says of the beginning of a line, where it does not say what the line is."""
+
+    #: It does not apply.
+    NO = auto()
+    #: More of the line is needed.
+    MORE = auto()
+    #: A container begins; what is behind its marker is to be looked at.
+    CONTAINER = auto()
 
 
-@dataclass
-class ListKind:
-    """A list: `-`, `+`, `*`, `.` or `)`, and the number of its last item."""
+class _Start(NamedTuple):
+    """A place of a line where a block may begin."""
 
-    marker: str
-    number: int
-
-
-@dataclass
-class Item:
-    """A list item. `width` is how far its content is indented in the source, `kind` the list and the number it claims."""
-
-    width: int
-    kind: ListKind
-    #: Whether nothing has come in it yet.
-    is_empty: bool = False
-    #: The box of a task.
-    box: str = ""
-    #: What is drawn before its first row, and how wide that is.
-    lead: str = ""
-    is_drawn: bool = False
-
-
-Container = Quote | Item
-
-
-@dataclass
-class Line:
-    """What a line is. `content` is its text so far, behind all markup."""
-
-    #: paragraph, continuation, heading, rule, underline, fence, in fence, end of fence, code, math, in math, delimiter,
-    #: table, definition, blank, nothing; undecided for one that begins a row in any case, and of which something is seen
-    kind: str
-    content: str = ""
-    #: How many of the open containers go on.
-    matched: int = 0
-    #: The containers that begin on this line.
-    opened: list[Container] = field(default_factory=list)
-    level: int = 0
-    #: Of a fence: its characters and its indentation; of a formula: what ends it.
-    fence: str = ""
-    indent: int = 0
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """What stands in the innermost container when the line begins."""
-
-    kind: str = ""
-    fence: str = ""
-    indent: int = 0
-    #: The only line of a paragraph, which may be the head of a table; None for a longer one.
-    head: str | None = None
-    #: Whether a definition that comes now may change what is shown.
-    wants_definitions: bool = False
-    definitions: Definitions = field(default_factory=Definitions)
+    #: The line from there on, without its indentation.
+    rest: str
+    indent: int
+    #: How many of the open containers go on, and those that begin on this line.
+    matched: int
+    opened: list[Container]
+    #: Whether a paragraph would go on here, and whether it would in its own containers.
+    may_continue: bool
+    is_next: bool
 
 
 class Reader:
@@ -116,10 +82,10 @@ class Reader:
             return None
         leaf = self._leaf
         goes_on = matched == len(self._containers)
-        if goes_on and leaf.kind == "fence":
+        if goes_on and leaf.kind is LineKind.FENCE:
             return self._in_fence(matched)
-        if goes_on and leaf.kind == "math" and self._line[self._at :].strip(" "):
-            return Line("in math", self._line[self._at + min(self._indent(), leaf.indent) :], matched)
+        if goes_on and leaf.kind is LineKind.MATH and self._line[self._at :].strip(" "):
+            return Line(LineKind.IN_MATH, self._line[self._at + min(self._indent(), leaf.indent) :], matched)
         return self._new(matched, goes_on)
 
     # Containers -------------------------------------------------------------------------------------------------------
@@ -167,59 +133,72 @@ class Reader:
             if not self._is_whole:
                 return None
             if run >= len(fence):
-                return Line("end of fence", matched=matched)
-        return Line("in fence", rest[min(indent, self._leaf.indent) :], matched)
+                return Line(LineKind.END_OF_FENCE, matched=matched)
+        return Line(LineKind.IN_FENCE, rest[min(indent, self._leaf.indent) :], matched)
 
     def _new(self, matched: int, goes_on: bool) -> Line | None:
         opened: list[Container] = []
-        in_paragraph = self._leaf.kind == "paragraph"
-        while True:
+        verdict: Line | _Verdict = _Verdict.CONTAINER
+        while verdict is _Verdict.CONTAINER:
             indent = self._indent()
             rest = self._line[self._at + indent :]
             if not rest:
-                kind = "blank" if not opened else "nothing"
-                return Line(kind, matched=matched, opened=opened)
-            may_continue = in_paragraph and not opened
+                return Line(LineKind.NOTHING if opened else LineKind.BLANK, matched=matched, opened=opened)
+            may_continue = self._leaf.kind is LineKind.PARAGRAPH and not opened
             if indent >= _CODE_INDENT and not may_continue:
-                return Line("code", self._line[self._at + _CODE_INDENT :], matched, opened)
-            is_deep = len(self._containers) + len(opened) > _DEEPEST and (rest[0] in ">*-+" or rest[0].isdigit())
-            if indent < _CODE_INDENT and not is_deep:
-                found = self._start(rest, indent, matched, opened, goes_on and may_continue)
-                is_fence = rest[0] in "`~" and bool(rest.strip(rest[0]))
-                # A fence is more likely than a code span of a text that goes on: it gets a row in either case.
-                if found is None and (
-                    (rest[0].isdigit() and not may_continue) or (is_fence and (goes_on or not may_continue))
-                ):
-                    return Line("undecided", rest, matched, opened)
-                if found is None or isinstance(found, Line):
-                    return found
-                if found:
-                    continue
-            if may_continue and goes_on and (rest[0] == "|" or rest.startswith(("```", "~~~"))):
-                # A table's head has to stand on a row of its own, and what may have been a fence does.
-                return Line("paragraph", rest, matched)
-            if may_continue and rest[0] == "[" and indent < _CODE_INDENT:
-                if _NOTE_SO_FAR.fullmatch(rest) and not self._is_whole:
-                    return None
-                if _NOTE.match(rest):
-                    return Line("paragraph", rest, matched)  # Each footnote begins on a row of its own.
-            if may_continue:
-                return Line("continuation", rest, len(self._containers), opened)
-            if self._leaf.kind == "table" and goes_on and not opened:
-                return Line("table", rest, matched)
-            return self._paragraph(rest, matched, opened)
+                return Line(LineKind.CODE, self._line[self._at + _CODE_INDENT :], matched, opened)
+            start = _Start(rest, indent, matched, opened, may_continue, goes_on and may_continue)
+            verdict = self._begin(start)
+        if isinstance(verdict, Line):
+            return verdict
+        if verdict is _Verdict.MORE:
+            return self._undecided(start, goes_on)
+        return self._continuation(start) if may_continue else self._text(start, goes_on)
 
-    def _paragraph(self, rest: str, matched: int, opened: list[Container]) -> Line | None:
-        if (
-            rest[0] == "["
-            and not opened
-            and self._leaf.wants_definitions
-            and not self._is_whole
-            and self._leaf.definitions.may_come(rest)
-        ):
-            return None
+    def _begin(self, start: _Start) -> Line | _Verdict:
+        """Ask the rules for the first character, one after the other."""
+        char = start.rest[0]
+        if start.indent >= _CODE_INDENT:
+            return _Verdict.NO
+        if len(self._containers) + len(start.opened) > _DEEPEST and char in _OF_CONTAINERS:
+            return _Verdict.NO
+        for rule in self._RULES.get(char, ()):
+            verdict = rule(self, start)
+            if verdict is not _Verdict.NO:
+                return verdict
+        return _Verdict.NO
+
+    def _undecided(self, start: _Start, goes_on: bool) -> Line | None:
+        rest = start.rest
+        is_fence = rest[0] in "`~" and bool(rest.strip(rest[0]))
+        # A fence is more likely than a code span of a text that goes on: it gets a row in either case.
+        if (rest[0].isdigit() and not start.may_continue) or (is_fence and (goes_on or not start.may_continue)):
+            return Line(LineKind.UNDECIDED, rest, start.matched, start.opened)
+        return None
+
+    # Text -------------------------------------------------------------------------------------------------------------
+
+    def _continuation(self, start: _Start) -> Line | None:
+        """A line of text below a paragraph."""
+        rest = start.rest
+        if start.is_next and (rest[0] == "|" or rest.startswith(("```", "~~~"))):
+            # A table's head has to stand on a row of its own, and what may have been a fence does.
+            return Line(LineKind.PARAGRAPH, rest, start.matched)
+        if rest[0] == "[" and start.indent < _CODE_INDENT:
+            if _NOTE_SO_FAR.fullmatch(rest) and not self._is_whole:
+                return None
+            if _NOTE.match(rest):
+                return Line(LineKind.PARAGRAPH, rest, start.matched)  # Each footnote begins on a row of its own.
+        return Line(LineKind.CONTINUATION, rest, len(self._containers), start.opened)
+
+    def _text(self, start: _Start, goes_on: bool) -> Line | None:
+        rest, opened = start.rest, start.opened
+        if self._leaf.kind is LineKind.TABLE and goes_on and not opened:
+            return Line(LineKind.TABLE, rest, start.matched)
         if self._is_whole and self._leaf.definitions.read(rest):
-            return Line("definition", rest, matched, opened)
+            return Line(LineKind.DEFINITION, rest, start.matched, opened)
+        if not self._is_whole and self._may_be_definition(start):
+            return None
         if opened and isinstance(opened[-1], Item):
             task = _TASK.match(rest)
             if task:
@@ -227,80 +206,115 @@ class Reader:
                 rest = rest[task.end() :]
             elif _TASK_SO_FAR.fullmatch(rest) and not self._is_whole:
                 return None
-        return Line("paragraph", rest, matched, opened)
+        return Line(LineKind.PARAGRAPH, rest, start.matched, opened)
 
-    def _start(self, rest: str, indent: int, matched: int, opened: list[Container], is_next: bool) -> Line | bool | None:
-        """The block that begins with `rest`; True when a container began, False when nothing does, None for undecided."""
-        char = rest[0]
-        whole = self._is_whole
-        if char == ">":
-            if rest == ">" and not whole:
-                return None
-            opened.append(Quote())
-            self._at += indent + 1
-            self._skip_blank()
-            return True
-        if char == "#":
-            found = _HEADING.match(rest)
-            if found and (found.end() < len(rest) or whole):
-                return Line("heading", rest[found.end() :], matched, opened, level=len(found[1]))
-            return None if not whole and (found or not rest.strip("#")) and len(rest.rstrip(" ")) <= 6 else False
-        if char in "`~":
-            return self._fence(rest, indent, matched, opened)
-        if char in "$\\":
-            if not whole:
-                return None if _MATH_SO_FAR.fullmatch(rest) else False
-            if _MATH.fullmatch(rest):
-                end = "$$" if char == "$" else "\\]"
-                return Line("math", rest.rstrip(" "), matched, opened, fence=end, indent=indent)
-        if char in "=-" and is_next and _UNDERLINE.fullmatch(rest):
-            if not whole:
-                return None
-            if self._leaf.head is None or not is_delimiter(rest, self._leaf.head):
-                return Line("underline", matched=matched, level=1 if char == "=" else 2)
-        if char in "|:-" and is_next and self._leaf.head is not None and _DELIMITER_SO_FAR.fullmatch(rest):
-            if not whole:
-                return None
-            if is_delimiter(rest, self._leaf.head):
-                return Line("delimiter", rest, matched)
-        if char in "*-_" and _RULE_SO_FAR.fullmatch(rest):
-            if not whole:
-                return None
-            if _RULE.fullmatch(rest):
-                return Line("rule", matched=matched, opened=opened)
-        if char in "*-+" or char.isdigit():
-            return self._item(rest, indent, is_next, opened)
-        return False
+    def _may_be_definition(self, start: _Start) -> bool:
+        """Whether more of the line may make it a definition that changes what is shown."""
+        if start.rest[0] != "[" or start.opened or not self._leaf.wants_definitions:
+            return False
+        return self._leaf.definitions.may_come(start.rest)
 
-    def _fence(self, rest: str, indent: int, matched: int, opened: list[Container]) -> Line | bool | None:
+    # Rules ------------------------------------------------------------------------------------------------------------
+
+    def _quote(self, start: _Start) -> Line | _Verdict:
+        if start.rest == ">" and not self._is_whole:
+            return _Verdict.MORE
+        start.opened.append(Quote())
+        self._at += start.indent + 1
+        self._skip_blank()
+        return _Verdict.CONTAINER
+
+    def _heading(self, start: _Start) -> Line | _Verdict:
+        rest = start.rest
+        found = _HEADING.match(rest)
+        if found and (found.end() < len(rest) or self._is_whole):
+            return Line(LineKind.HEADING, rest[found.end() :], start.matched, start.opened, level=len(found[1]))
+        is_open = not self._is_whole and (found or not rest.strip("#")) and len(rest.rstrip(" ")) <= _DEEPEST_HEADING
+        return _Verdict.MORE if is_open else _Verdict.NO
+
+    def _fence(self, start: _Start) -> Line | _Verdict:
+        rest = start.rest
         found = _FENCE.fullmatch(rest)
         if not found:
-            return None if not self._is_whole and not rest.strip(rest[0]) else False
+            return _Verdict.MORE if not self._is_whole and not rest.strip(rest[0]) else _Verdict.NO
         if rest[0] == "`" and "`" in found[2]:
-            return False
+            return _Verdict.NO
         if not self._is_whole:
-            return None
-        return Line("fence", found[2].strip(), matched, opened, fence=found[1], indent=indent)
+            return _Verdict.MORE
+        return Line(LineKind.FENCE, found[2].strip(), start.matched, start.opened, fence=found[1], indent=start.indent)
 
-    def _item(self, rest: str, indent: int, is_next: bool, opened: list[Container]) -> bool | None:
+    def _math(self, start: _Start) -> Line | _Verdict:
+        if not self._is_whole:
+            return _Verdict.MORE if _MATH_SO_FAR.fullmatch(start.rest) else _Verdict.NO
+        if not _MATH.fullmatch(start.rest):
+            return _Verdict.NO
+        end = "$$" if start.rest[0] == "$" else "\\]"
+        return Line(LineKind.MATH, start.rest.rstrip(" "), start.matched, start.opened, fence=end, indent=start.indent)
+
+    def _underline(self, start: _Start) -> Line | _Verdict:
+        if not start.is_next or not _UNDERLINE.fullmatch(start.rest):
+            return _Verdict.NO
+        if not self._is_whole:
+            return _Verdict.MORE
+        if self._leaf.head is not None and is_delimiter(start.rest, self._leaf.head):
+            return _Verdict.NO
+        return Line(LineKind.UNDERLINE, matched=start.matched, level=1 if start.rest[0] == "=" else 2)
+
+    def _delimiter(self, start: _Start) -> Line | _Verdict:
+        head = self._leaf.head
+        if not start.is_next or head is None or not _DELIMITER_SO_FAR.fullmatch(start.rest):
+            return _Verdict.NO
+        if not self._is_whole:
+            return _Verdict.MORE
+        return Line(LineKind.DELIMITER, start.rest, start.matched) if is_delimiter(start.rest, head) else _Verdict.NO
+
+    def _rule(self, start: _Start) -> Line | _Verdict:
+        if not _RULE_SO_FAR.fullmatch(start.rest):
+            return _Verdict.NO
+        if not self._is_whole:
+            return _Verdict.MORE
+        return (
+            Line(LineKind.RULE, matched=start.matched, opened=start.opened) if _RULE.fullmatch(start.rest) else _Verdict.NO
+        )
+
+    def _item(self, start: _Start) -> Line | _Verdict:
+        rest = start.rest
         bullet, number = _BULLET.match(rest), _NUMBER.match(rest)
         found = bullet or number
         if not found:
-            if is_next and rest.strip("0").rstrip(".)") not in ("", "1"):
-                return False
-            return None if not self._is_whole and _NUMBER_SO_FAR.fullmatch(rest) else False
+            return self._item_so_far(start)
         behind = rest[found.end() :]
         blanks = len(behind) - len(behind.lstrip(" "))
-        if blanks == len(behind):
-            if not self._is_whole:
-                return None
-            if is_next:
-                return False  # An empty item cannot break into a paragraph.
-        if number and is_next and int(number[1]) != 1:
-            return False
         is_empty = blanks == len(behind)
+        if is_empty and not self._is_whole:
+            return _Verdict.MORE
+        if start.is_next and (is_empty or (number and int(number[1]) != 1)):
+            return _Verdict.NO  # Neither an empty item nor one that begins at another number can break into a paragraph.
         padding = 1 if is_empty or blanks > _CODE_INDENT else blanks
         kind = ListKind(number[2], int(number[1])) if number else ListKind(found[0], 0)
-        opened.append(Item(indent + found.end() + padding, kind, is_empty=is_empty))
-        self._at += indent + found.end() + (len(behind) if is_empty else padding)
-        return True
+        start.opened.append(Item(start.indent + found.end() + padding, kind, is_empty=is_empty))
+        self._at += start.indent + found.end() + (len(behind) if is_empty else padding)
+        return _Verdict.CONTAINER
+
+    def _item_so_far(self, start: _Start) -> _Verdict:
+        if start.is_next and start.rest.strip("0").rstrip(".)") not in ("", "1"):
+            return _Verdict.NO
+        return _Verdict.MORE if not self._is_whole and _NUMBER_SO_FAR.fullmatch(start.rest) else _Verdict.NO
+
+    #: First character of what may be a block → the rules for it, in the order in which they are asked.
+    _RULES: ClassVar[dict[str, tuple[Callable[[Reader, _Start], Line | _Verdict], ...]]] = {
+        ">": (_quote,),
+        "#": (_heading,),
+        "`": (_fence,),
+        "~": (_fence,),
+        "$": (_math,),
+        "\\": (_math,),
+        "=": (_underline,),
+        "|": (_delimiter,),
+        ":": (_delimiter,),
+        "-": (_underline, _delimiter, _rule, _item),
+        "*": (_rule, _item),
+        "_": (_rule,),
+        "+": (_item,),
+        **dict.fromkeys("0123456789", (_item,)),
+    }

@@ -8,6 +8,7 @@ Each line is read on its own, with what the last one left open (lexing.py); what
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from streaming_chat.markdown.lexing import LexerState, LineLexer, Match
@@ -38,9 +39,13 @@ class Highlighter:
         self._settled_to = 0
         self._inside = self._state
 
+    def is_plain(self, length: int) -> bool:
+        """Whether a line of so many characters has one style, and does not matter to the next one."""
+        return self._lexer is None or length > _LONGEST_LINE
+
     def preview(self, line: str) -> list[Piece]:
         """The pieces of a line that goes on: most likely those of the whole one, and soon found."""
-        if self._lexer is None or len(line) > _LONGEST_LINE:
+        if self.is_plain(len(line)):
             return [Piece(line, CODE)]
         unread = line[self._seen_to :]
         if len(unread) > _LONGEST_UNREAD or unread[-1:].isspace():
@@ -72,8 +77,12 @@ class Highlighter:
         self._start_preview()
         return _cut(pieces, len(line))
 
+    def skip(self) -> None:
+        """A whole line that `is_plain`."""
+        self._start_preview()
+
     def _read(self, line: str) -> tuple[list[Piece], LexerState]:
-        if self._lexer is None or len(line) > _LONGEST_LINE:
+        if self.is_plain(len(line)):
             return [Piece(line, CODE)], self._state
         pieces: list[Piece] = []
         matches = self._matches(line, self._state)
@@ -98,6 +107,8 @@ class CodeLine:
         self._rows = rows
         self._highlighter = highlighter
         self._line = ""
+        #: How many characters before those are not kept: they matter for nothing any more.
+        self._dropped = 0
         #: Where the row of the cursor begins in the line, and how many columns it has.
         self._row_start = 0
         self._columns = 0
@@ -114,16 +125,20 @@ class CodeLine:
             if not self._is_certain:
                 self._rows.add(Piece(text[place:], CODE))
                 self._line += text[place:]
+                self._drop()
                 return
             self._take(char)
         if self._is_certain:
-            self._show(self._highlighter.preview(self._line))
+            self._show(self._highlighter.preview)
 
     def end(self) -> None:
         """The line is whole."""
-        pieces = self._highlighter.line(self._line)
         if self._is_certain:
-            self._show(pieces)
+            self._show(self._highlighter.line)
+        elif not self._is_plain:
+            self._highlighter.line(self._line)
+        if self._is_plain:
+            self._highlighter.skip()
 
     def lose_place(self) -> None:
         """The terminal has another width, and has put the line somewhere else: it goes on without being put right."""
@@ -142,21 +157,36 @@ class CodeLine:
         elif is_mark(char):
             # Joined to what is before it or not: terminals differ, and with it in where everything behind stands. So the
             # line is left as it is understood now, and goes on without colours.
-            self._show(self._highlighter.beginning(self._line))
+            self._show(self._highlighter.beginning)
             self._is_certain = False
             rows.add(Piece(char, CODE))
         elif self._columns + columns > rows.width:
             # The row is full, and looks as is known by now, so that the cut does not matter.
-            self._show(self._highlighter.beginning(self._line))
+            self._show(self._highlighter.beginning)
             if self._columns < rows.width:
                 rows.add(Piece(" ", CODE))  # One column is left, and the character needs two: not all terminals see to that.
             rows.wrap()
             self._row_start, self._columns = len(self._line), 0
+            self._drop()
         self._line += char
         self._columns += columns
 
-    def _show(self, pieces: list[Piece]) -> None:
-        self._rows.show(_cut(pieces, len(self._line), self._row_start) if self._row_start else pieces)
+    @property
+    def _is_plain(self) -> bool:
+        return self._highlighter.is_plain(self._dropped + len(self._line))
+
+    def _drop(self) -> None:
+        """Keep nothing of a line that has one style but what stands on the row of the cursor."""
+        if self._is_plain:
+            self._dropped += len(self._line)
+            self._line = ""
+            self._row_start = 0
+
+    def _show(self, read: Callable[[str], list[Piece]]) -> None:
+        """Bring the row of the cursor up to date; `read` gives the pieces of the line."""
+        start, end = self._row_start, len(self._line)
+        pieces = [Piece(self._line, CODE)] if self._is_plain else read(self._line)
+        self._rows.show(_cut(pieces, end, start) if start or self._dropped else pieces)
 
 
 def _cut(pieces: list[Piece], end: int, start: int = 0) -> list[Piece]:

@@ -112,7 +112,10 @@ class Run:
 
 
 class Delimiters:
-    """The runs that may still be closed."""
+    """The runs that may still be closed.
+
+    A frozen run is never changed: copies of the stack share it, and one that loses characters is replaced by its copy.
+    """
 
     __slots__ = ("_bottoms", "_floors", "runs")
 
@@ -124,9 +127,9 @@ class Delimiters:
         self._bottoms: dict[tuple[str, int, bool], int] = {}
 
     def copy(self) -> Delimiters:
-        """The same stack, of runs of its own."""
+        """The same stack; all of its runs are frozen."""
         twin = Delimiters()
-        twin.runs = [run.copy() for run in self.runs[-_DEEPEST:]]
+        twin.runs = self.runs[-_DEEPEST:]
         dropped = len(self.runs) - len(twin.runs)
         twin._floors = [max(0, floor - dropped) for floor in self._floors]
         twin._bottoms = {kind: max(0, place - dropped) for kind, place in self._bottoms.items()}
@@ -154,9 +157,12 @@ class Delimiters:
         """The runs from `floor` on open nothing. Whether text looks different now."""
         dropped = self.runs[floor:]
         self._cut(floor)
+        changed = False
         for run in dropped:
-            run.waits = False
-        return any(run.left and not run.is_frozen for run in dropped)
+            if not run.is_frozen:
+                run.waits = False
+                changed = changed or run.left > 0
+        return changed
 
     def _cut(self, floor: int) -> None:
         del self.runs[floor:]
@@ -168,7 +174,7 @@ class Delimiters:
             place = self._partner(run)
             if place < 0:
                 break
-            opener = self.runs[place]
+            opener = self._own(place)
             for between in self.runs[place + 1 :]:
                 if between.is_frozen:
                     # It was shown as markup and will stay so; its span ends here at the latest.
@@ -185,6 +191,13 @@ class Delimiters:
                 self._cut(place)
                 opener.waits = False
         return changed
+
+    def _own(self, place: int) -> Run:
+        """The run at `place`, to be changed."""
+        run = self.runs[place]
+        if run.is_frozen:
+            run = self.runs[place] = run.copy()
+        return run
 
     def _partner(self, run: Run) -> int:
         """The place of the run that `run` closes; -1 when there is none."""

@@ -6,13 +6,24 @@ that does not fit moves down whole; one that is longer than a row is broken at t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from streaming_chat.markdown.atoms import BREAK, Atom
 from streaming_chat.markdown.inline import Inline
 from streaming_chat.markdown.links import Definitions
 from streaming_chat.markdown.rows import Piece, RowWriter
 from streaming_chat.text.widths import char_columns, has_marks, is_extension, is_mark, may_part, most_columns
+
+
+class _Break(NamedTuple):
+    """A place at which a row can be broken."""
+
+    #: The first atom that is not on the row, and how many blanks fall away.
+    first: int
+    skip: int
+    #: The place in the source of what would be the first on the next row.
+    following: int
 
 
 class Flow:
@@ -127,61 +138,59 @@ class Flow:
 
     def _wrap(self) -> bool:
         """Break the row, which is too long; or settle what stands in the way. False when nothing is to be done."""
-        index, skip = self._place_to_break()
+        atoms = self.inline.atoms
         bracket = self.inline.open_bracket
-        if bracket is not None and (
-            index < 0 or self.inline.atoms[min(index + skip, len(self.inline.atoms) - 1)].place > bracket
-        ):
-            earlier = self._place_to_break(bracket)
-            if earlier[0] < 0:
-                self.inline.make_bracket_text(bracket)
-                self._rebuild()
-                return True
-            index, skip = earlier
-        if index >= 0:
-            if self.inline.make_text(self.inline.atoms[:index]):
-                self._rebuild()
-                return True
-            if index + skip >= len(self.inline.atoms):
-                return False  # Only blanks are over the edge.
-            self._freeze(index, skip=skip)
-            return True
-        return self._break_word()
-
-    def _place_to_break(self, most: int | None = None) -> tuple[int, int]:
-        """The last place to break at: the first atom that is not on the row, and how many blanks fall away.
-
-        `most` is the last place in the source that may be the first on the next row. -1 when there is no place.
-        """
-        atoms, limit = self.inline.atoms, self._limit
-        found = (-1, 0)
-        columns = marks = 0
-        before: Atom | None = None
-        opening = -1
-        for index, atom in enumerate(atoms):
-            if columns > limit - marks:
+        found: _Break | None = None
+        for one in self._breaks():
+            if bracket is not None and one.following > bracket:
+                if found is None:
+                    return self._settle_brackets(one.following)
                 break
+            found = one
+        if found is None:
+            return self._break_word() if bracket is None else self._settle_brackets(None)
+        if self.inline.make_text(atoms[: found.first]):
+            self._rebuild()
+            return True
+        if found.first + found.skip >= len(atoms):
+            return False  # Only blanks are over the edge.
+        self._freeze(found.first, skip=found.skip)
+        return True
+
+    def _settle_brackets(self, before: int | None) -> bool:
+        """What may be a link goes down whole; where that cannot be, its bracket is text."""
+        if self.inline.make_brackets_text(before):
+            self._rebuild()
+        return True
+
+    def _breaks(self) -> Iterator[_Break]:
+        """The places at which the row can be broken, from left to right."""
+        limit = self._limit
+        columns = marks = 0
+        before = ""
+        opening = -1
+        for index, atom in enumerate(self.inline.atoms):
+            if columns > limit - marks:
+                return
             text = self._text(index, atom)
             if text == " ":
-                if columns:
-                    following = atoms[index + 1].place if index + 1 < len(atoms) else atom.place
-                    if most is not None and following > most:
-                        break
-                    found = (index, 1)
+                if not columns:
+                    continue
+                yield self._break_at_blank(index, atom)
             elif text:
-                if before is not None and columns and may_part(before.text[-1], text[0]):
-                    if most is not None and atom.place > most:
-                        break
+                if before and columns and may_part(before[-1], text[0]):
                     # What opens something goes with it.
-                    found = (index if opening < 0 else opening, 0)
-                before, opening = atom, -1
+                    yield _Break(index if opening < 0 else opening, 0, atom.place)
+                before, opening = text, -1
             elif opening < 0 and self.inline.opens(atom):
                 opening = index
-            if text == " " and not columns:
-                continue
-            columns += most_columns(text) if index == self._begun else atom.columns
-            marks = marks or int(has_marks(text) if index == self._begun else atom.has_marks)
-        return found
+            is_begun = index == self._begun
+            columns += most_columns(text) if is_begun else atom.columns
+            marks = marks or int(has_marks(text) if is_begun else atom.has_marks)
+
+    def _break_at_blank(self, index: int, blank: Atom) -> _Break:
+        atoms = self.inline.atoms
+        return _Break(index, 1, atoms[index + 1].place if index + 1 < len(atoms) else blank.place)
 
     def _freeze(self, index: int, *, skip: int = 0) -> None:
         """The first `index` atoms stay where they are; behind `skip` more, which fall away, the next row begins."""

@@ -2,7 +2,8 @@
 
 Strategy: the text is read once, from left to right (inline_reader.py). When a guess turns out wrong it is read again with
 what is known now, from the last place that can still be changed. That is the beginning of the row on the screen, or later,
-so what is read again is short.
+so what is read again is short. What stands behind the end of a row is read again only if what stands before it had a part
+in how it was read.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections.abc import Callable
 from typing import Final
 
 from streaming_chat.markdown.atoms import Atom
-from streaming_chat.markdown.inline_reader import RUN, Again, Fact, InlineReader
+from streaming_chat.markdown.characters import BLANK, MARKUP, RUN
+from streaming_chat.markdown.facts import Again, Fact, FactKind
+from streaming_chat.markdown.inline_reader import InlineReader
 from streaming_chat.markdown.links import Definitions
-from streaming_chat.markdown.state import State
+from streaming_chat.markdown.reading import Reading
 from streaming_chat.text.widths import is_wide
 
 #: Behind a `*`: a variable. A lone `a` is a word.
@@ -23,10 +26,11 @@ _VARIABLE: Final = re.compile(r"(?:(?:kw)?args|[b-z])\b")
 _NO_EDGE: Final = 1 << 30
 
 
-class Inline(InlineReader):
+class Inline:
     """One text. After `feed` or `end`, `atoms` is what is seen of it from the place on that `freeze` was told of last.
 
-    `changed` may freeze. The parameters are those of `InlineReader`.
+    `changed` is called behind each atom (False), and when atoms have changed (True); it may freeze. `room` tells how many
+    columns are left on the row. `definitions` has the addresses of labels. `style` is that of all of the text.
     """
 
     def __init__(
@@ -37,74 +41,103 @@ class Inline(InlineReader):
         changed: Callable[[bool], None] = lambda _all: None,
         room: Callable[[], int] = lambda: _NO_EDGE,
     ) -> None:
-        super().__init__(definitions, style=style, changed=changed, room=room)
+        self._reading = Reading(style, changed, room)
+        self._reader = InlineReader(self._reading, definitions)
+        #: What cannot be read before something else comes, and of which there is only more.
+        self._held: list[str] = []
+
+    @property
+    def atoms(self) -> list[Atom]:
+        """What is seen, piece by piece."""
+        return self._reading.atoms
 
     @property
     def has_brackets(self) -> bool:
         """Whether a definition that is yet to come may make a link of what is shown."""
-        return "[" in self._source
+        return "[" in self._reading.source
 
     @property
     def open_bracket(self) -> int | None:
         """The place of the first `[` that may still begin a link."""
-        state = self._state
-        places = [one.place for one in state.brackets if one.is_active]
-        if state.closed and self._done <= state.closed[1] + 1 and not self._is_over:
-            places.append(state.closed[0].place)
-        return min(places, default=None)
+        return self._reading.open_bracket()
 
     def feed(self, text: str) -> None:
         """Read more of the text. A line end in it is a blank."""
-        self._source += text
+        reading = self._reading
+        if reading.done < len(reading.source):
+            # It was held back. More of the same changes nothing, and is not to be looked at once for every feed.
+            first = reading.source[reading.done]
+            if not text.strip(BLANK if first in BLANK else first if first in "*_~`" else ""):
+                self._held.append(text)
+                return
+            self._take_held()
+        reading.source += text
         self._read_all()
+
+    def _take_held(self) -> None:
+        if self._held:
+            self._reading.source += "".join(self._held)
+            self._held.clear()
 
     def end(self) -> None:
         """The text is over: what has not found its end is text."""
-        self._is_over = True
+        reading = self._reading
+        self._take_held()
+        reading.is_over = True
         self._read_all()
-        if self._state.code and self._state.code_place < 0:
-            # A code span that began on the rows above, and was none.
-            self._base.code = 0
-            self._is_plain = False
-            self._read_again(len(self._source))
-        state = self._state
-        while state.code_place >= 0 or state.angle >= 0:
-            # Nothing has closed it: it is text, and what is behind it is read as such.
-            place = state.angle if state.angle >= 0 else state.code_place
-            self._facts[place] = Fact("text", place + (1 if state.angle >= 0 else state.code))
-            self._read_again(len(self._source))
-            state = self._state
-        if state.tail is not None and state.tail[1] >= 0:
-            self._no_link(state.tail[1], state.tail[2])
-            self._read_again(len(self._source))
+        self._end_spans()
+        tail = reading.state.tail
+        if tail is not None and tail.begin >= 0:
+            self._reader.links.tail_is_none(tail)
+            self._read_again(len(reading.source))
             # What was an address is text now, and may be anything.
             self.end()
             return
-        self._unclosed = [run.copy() for run in self._state.delimiters.runs if run.is_frozen]
-        for atom in self.atoms:
+        reading.unclosed = [run for run in reading.state.delimiters.runs if run.is_frozen]
+        for atom in reading.atoms:
             run = atom.run
             if run and run.waits and not run.is_frozen and run.left == run.length:
                 # Should it be read again, because its characters make the row too long, it is text then too.
-                self._facts[atom.place] = Fact("text", atom.place + run.length)
-        self._state.delimiters.give_up()
-        self._restyle()
-        self._changed(True)
+                reading.facts[atom.place] = Fact(FactKind.TEXT, atom.place + run.length)
+        reading.state.delimiters.give_up()
+        reading.restyle()
+        reading.changed(True)
+
+    def _end_spans(self) -> None:
+        """A code span and an autolink without an end are text, and what is behind them is read as such."""
+        reading = self._reading
+        if reading.state.code and reading.state.code_place < 0:
+            # A code span that began on the rows above, and was none.
+            reading.base.code = 0
+            reading.is_plain = False
+            reading.forget_marks()
+            self._read_again(len(reading.source))
+        while (state := reading.state).code_place >= 0 or state.angle >= 0:
+            place, size = (state.angle, 1) if state.angle >= 0 else (state.code_place, state.code)
+            reading.learn(place, Fact(FactKind.TEXT, place + size))
+            self._read_again(len(reading.source))
 
     def look_again(self) -> None:
         """A definition has come: read again what can still be changed."""
-        self._facts = {place: fact for place, fact in self._facts.items() if fact.kind in ("text", "shown")}
-        self._settled = None
-        self._read_again(len(self._source))
+        reading = self._reading
+        self._take_held()
+        kept = (FactKind.TEXT, FactKind.SHOWN)
+        reading.facts = {place: fact for place, fact in reading.facts.items() if fact.kind in kept}
+        reading.forget_marks()
+        self._read_again(len(reading.source))
         self.end()
 
     def restyle(self, style: int) -> None:
         """Give all that can still be changed another style."""
-        self.style = style
-        self._restyle()
-        self._changed(True)
+        self._reading.style = style
+        self._reading.restyle()
+        self._reading.changed(True)
+
+    # Guesses ----------------------------------------------------------------------------------------------------------
 
     def make_text(self, atoms: list[Atom]) -> bool:
         """What is only guessed to be markup in these atoms, and rarely is, is text. Whether there was any."""
+        reading = self._reading
         guessed = [(atom.run, atom.place) for atom in atoms if atom.run and atom.run.waits and not atom.run.is_frozen]
         kinds = [(run.char, run.length) for run, _ in guessed]
         places = [
@@ -113,21 +146,27 @@ class Inline(InlineReader):
             # Of two, the second was most likely meant to close the first.
             if run.is_inside_word or kinds.count((run.char, run.length)) > 1 or self._is_code_like(place, run.length)
         ]
-        code = self._state.code_place
-        if self._state.code == 1 and atoms and 0 <= code <= atoms[-1].place:
-            before, after = self._source[code - 1 : code], self._source[code + 1 : min(code + 2, self._done)]
-            if after.isspace() or (before.isalnum() and not is_wide(before)):
-                places.append(code)
+        if atoms and self._is_lone_tick(atoms[-1].place):
+            places.append(reading.state.code_place)
         for place in places:
-            found = RUN.match(self._source, place)
-            self._facts[place] = Fact("text", found.end() if found else place + 1)
+            found = RUN.match(reading.source, place)
+            reading.learn(place, Fact(FactKind.TEXT, found.end() if found else place + 1))
         if places:
             self._read_as_it_came()
         return bool(places)
 
+    def _is_lone_tick(self, last: int) -> bool:
+        """Whether a code span that began up to the place `last` looks like a single backtick in a text."""
+        reading, code = self._reading, self._reading.state.code_place
+        if reading.state.code != 1 or not 0 <= code <= last:
+            return False
+        before, after = reading.source[code - 1 : code], reading.source[code + 1 : min(code + 2, reading.done)]
+        return after.isspace() or (before.isalnum() and not is_wide(before))
+
     def _is_code_like(self, place: int, length: int) -> bool:
         """Whether the `*` at `place` look like those of `f(*args, **kwargs)`, `*p` and `src/**/*.py`."""
-        before, after = self._source[max(0, place - 2) : place], self._source[place + length : self._done]
+        source = self._reading.source
+        before, after = source[max(0, place - 2) : place], source[place + length : self._reading.done]
         word = after.split(maxsplit=1)[0] if after else ""
         is_call = before[-1:] == "(" and before[:1].isidentifier()
         is_call = is_call or bool(_VARIABLE.match(after))
@@ -135,87 +174,113 @@ class Inline(InlineReader):
 
     def opens(self, atom: Atom) -> bool:
         """Whether an atom of which nothing is seen is the beginning of something."""
-        state = self._state
+        state = self._reading.state
         return bool(atom.run and atom.run.waits) or (state.code > 0 and atom.place == state.code_place)
 
-    def make_bracket_text(self, place: int) -> None:
-        """The `[` at this place is text, whatever comes."""
-        self._facts[place] = Fact("text", place + (2 if self._source[place] == "!" else 1))
-        self._read_as_it_came()
+    def make_brackets_text(self, before: int | None) -> bool:
+        """The `[` that may still begin a link are text, whatever comes: all of them, or those before a place.
+
+        Whether what is seen may be different now.
+        """
+        reading, state = self._reading, self._reading.state
+        if state.closed is not None:
+            # It may be another one that this `]` closes.
+            place = reading.open_bracket()
+            assert place is not None
+            reading.bracket_is_text(place)
+            self._read_as_it_came()
+            return True
+        kept = []
+        for bracket in state.brackets:
+            if bracket.is_active and (before is None or bracket.place < before):
+                reading.bracket_is_text(bracket.place)
+            else:
+                kept.append(bracket)
+        state.brackets = tuple(kept)
+        return False
+
+    # Rows that are done -----------------------------------------------------------------------------------------------
 
     def freeze(self, index: int, size: int = 0) -> int:
         """The first `index` atoms, and `size` characters of the next, stand on a row that cannot be changed any more.
 
         What is returned is how many characters of the first atom are to be passed over: 0, unless it cannot be cut.
         """
-        cut = self.atoms[index].place if index < len(self.atoms) else self._done
+        reading = self._reading
+        atoms = reading.atoms
+        cut = atoms[index].place if index < len(atoms) else reading.done
         if size:
-            atom = self.atoms[index]
-            if self._source.startswith(atom.text, atom.place):
+            atom = atoms[index]
+            if reading.source.startswith(atom.text, atom.place):
                 cut, size = cut + size, 0
-            if self._is_plain:
-                self.atoms[index] = Atom(atom.text[cut - atom.place :], cut, atom.own_style)
-                self.atoms[index].style = atom.style
-        done = self._done
-        self._begins_in_url = self._is_in_url(cut)
-        if self._is_plain:
-            self._base.before = self._source[cut - 1] if cut else self._base.before
-        else:
-            self._read_again(cut)
-            self._base = self._state.copy()
-            self._base.freeze(cut)
-        self._source = self._source[cut:]
-        self._settled = None
-        self._facts = {place - cut: fact._replace(end=fact.end - cut) for place, fact in self._facts.items() if place >= cut}
-        if self._is_plain:
-            self._state.before = self._source[done - cut - 1] if done > cut else self._base.before
-            self._done = done - cut
-            del self.atoms[:index]
-            for atom in self.atoms:
-                atom.place -= cut
+        reading.begins_in_url = reading.is_in_url(cut)
+        if reading.is_plain:
+            reading.base.before = reading.source[cut - 1] if cut else reading.base.before
+            self._drop(cut, index)
+            reading.state.before = reading.source[reading.done - 1] if reading.done else reading.base.before
             return size
+        done, state, marks = reading.done, reading.state, reading.marks
+        self._read_again(cut)
+        before = reading.state
+        # A `]` on what comes may have been read as that of a bracket which is none any more.
+        may_pair = bool(before.brackets) and reading.source.find("]", cut, done) >= 0
+        is_fixed = reading.done == cut and not may_pair and before.is_fixed()
+        before.freeze(cut)
+        reading.base = before
         # As it may have been read on the row above, so it is here.
-        base = self._base
-        self._is_plain = not (base.delimiters.runs or base.code or base.tail or base.counts.style or base.verbatim)
-        self._read_again(done - cut)
+        is_plain = not (before.delimiters.runs or before.code or before.tail or before.counts.style or before.verbatim)
+        if is_fixed:
+            reading.done, reading.state, reading.atoms, reading.marks = done, state, atoms, marks
+            self._drop(cut, index)
+            reading.is_plain = is_plain and not MARKUP.search(reading.source, 0, reading.done)
+            if reading.unclosed:
+                reading.restyle()
+        else:
+            reading.cut(cut)
+            reading.is_plain = is_plain
+            self._read_again(done - cut)
         return size
 
-    def _start(self, limit: int) -> None:
-        """Go back to where something may be different now."""
-        if self._settled is None or self._settled[1] > limit:
-            self._state = self._base.copy()
-            self.atoms = []
-            self._done = 0
-            return
-        count, self._done, counts, before = self._settled
-        self.atoms = self.atoms[:count]
-        self._state = State()
-        self._state.counts, self._state.before = counts.copy(), before
+    def _drop(self, cut: int, index: int) -> None:
+        """Drop what stands before `cut`, and the first `index` atoms; what is left of the next one is an atom."""
+        reading = self._reading
+        if index < len(reading.atoms):
+            atom = reading.atoms[index]
+            if cut > atom.place:
+                rest = Atom(atom.text[cut - atom.place :], cut, atom.own_style)
+                rest.style, rest.address, rest.has_spans = atom.style, atom.address, atom.has_spans
+                reading.atoms[index] = rest
+        reading.cut_read(cut, index)
+
+    # Reading again ----------------------------------------------------------------------------------------------------
 
     def _read_again(self, limit: int) -> None:
-        """Read anew as far as `limit`, and tell nobody."""
-        silent, self._is_silent = self._is_silent, True
+        """Read again as far as `limit`, and tell nobody."""
+        reading = self._reading
+        silent, reading.is_silent = reading.is_silent, True
         while True:
-            self._start(limit)
+            reading.go_back(limit)
             try:
-                self._read(limit)
+                self._reader.read(limit)
                 break
             except Again:
                 continue
-        self._is_silent = silent
-        self._restyle()
+        reading.is_silent = silent
+        reading.restyle()
 
     def _read_as_it_came(self) -> None:
-        """Read anew as far as before, as if no more of the text were there: it may not be, as yet."""
-        self._held_at = self._done
-        self._read_again(self._done)
-        self._held_at = -1
+        """Read again as far as before, as if no more of the text were there: it may not be, as yet."""
+        reading = self._reading
+        reading.held_at = reading.done
+        self._read_again(reading.done)
+        reading.held_at = -1
 
     def _read_all(self) -> None:
+        reading = self._reading
         while True:
             try:
-                self._read(None)
+                self._reader.read(None)
                 return
             except Again:
                 self._read_as_it_came()
-                self._changed(True)
+                reading.changed(True)

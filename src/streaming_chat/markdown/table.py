@@ -148,42 +148,61 @@ def _stripped(row: list[Piece]) -> list[Piece]:
     return row
 
 
+class _CellLines:
+    """The lines of a cell of at most `width` columns."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._columns = 0
+        self._word: list[Piece] = []
+        self.lines: list[list[Piece]] = [[]]
+
+    def add(self, piece: Piece) -> None:
+        """One more piece of text, or white space."""
+        word = self._word
+        if piece.text.isspace():
+            self.end_word()
+            if self._columns and self._columns < self._width:
+                self.lines[-1].append(Piece(" ", piece.style))
+                self._columns += 1
+            return
+        if word and may_part(word[-1].text[-1], piece.text[0]):
+            self.end_word()
+        word.append(piece)
+
+    def end_word(self) -> None:
+        """Place the word that the last pieces are."""
+        size = sum(most_columns(piece.text) for piece in self._word)
+        if self._columns and self._columns + size > self._width:
+            self._begin_line()
+        for piece in self._word:
+            self._place(piece)
+        self._word.clear()
+
+    def _place(self, piece: Piece) -> None:
+        """Place a piece of a word, broken where it is too long for a line."""
+        text = piece.text
+        while self._columns + most_columns(text) > self._width:
+            taken = fitting(text, self._width - self._columns)
+            if not taken and not self._columns:
+                taken = 1
+            if taken:
+                self.lines[-1].append(piece._replace(text=text[:taken]))
+            text = text[taken:]
+            self._begin_line()
+        if text:
+            self.lines[-1].append(piece._replace(text=text))
+            self._columns += most_columns(text)
+
+    def _begin_line(self) -> None:
+        self.lines.append([])
+        self._columns = 0
+
+
 def _broken(cell: Sequence[Piece], width: int) -> list[list[Piece]]:
     """A cell in lines of at most `width` columns, broken between words where that can be."""
-    lines: list[list[Piece]] = [[]]
-    columns = 0
-    word: list[Piece] = []
-
-    def place_word() -> None:
-        nonlocal columns
-        size = sum(most_columns(piece.text) for piece in word)
-        if columns and columns + size > width:
-            lines.append([])
-            columns = 0
-        for piece in word:
-            text = piece.text
-            while columns + most_columns(text) > width:
-                taken = fitting(text, width - columns)
-                if not taken and not columns:
-                    taken = 1
-                if taken:
-                    lines[-1].append(piece._replace(text=text[:taken]))
-                text, columns = text[taken:], 0
-                lines.append([])
-            if text:
-                lines[-1].append(piece._replace(text=text))
-                columns += most_columns(text)
-        word.clear()
-
+    broken = _CellLines(width)
     for piece in cell:
-        if piece.text.isspace():
-            place_word()
-            if columns and columns < width:
-                lines[-1].append(Piece(" ", piece.style))
-                columns += 1
-        else:
-            if word and may_part(word[-1].text[-1], piece.text[0]):
-                place_word()
-            word.append(piece)
-    place_word()
-    return [_stripped(line) for line in lines if line] or [[]]
+        broken.add(piece)
+    broken.end_word()
+    return [_stripped(line) for line in broken.lines if line] or [[]]
