@@ -1,6 +1,6 @@
 """The file: its schema, how an older one is brought up to date, how it is opened and written.
 
-Schema (version 2; `MIGRATIONS` brings every earlier version up to date, a later one is refused):
+Schema (version 3; `MIGRATIONS` brings every earlier version up to date, a later one is refused):
 
 turns   id                          the number that users see; never given twice
         session                     turns of one start of the program share it
@@ -19,12 +19,24 @@ turns   id                          the number that users see; never given twice
         tool_calls                  JSON list of {name, arguments}
         messages                    JSON list of {role, content}: all that was sent
         arrivals                    core/arrivals.py
+        conversation                `id` of a conversation; NULL in turns of earlier versions: the session is one
+        parent                      id of the turn before it in the conversation: the last one with a complete answer, or one
+                                    that the user kept. NULL for the first one; the turn may have been deleted since
+conversations
+        number                      the number that users see; never given twice
+        id                          the name of the session that began it, or a random one: the same in every file
+        name                        what the user calls it, NULL for none; two may have the same name
+        created_at                  as `started_at`: that of its first turn
 pieces  turn_id, seq                what one periodic save adds to a turn without outcome
         text, reasoning, refusal, arrivals
         tool_calls                  JSON list of [index, name, arguments], a piece each
 words   prompt, text                full-text index (FTS5) of ended turns; its texts are those of `turns`
 
-Small columns stand before the long ones: SQLite reads a row from its left end, so a list never touches the answers.
+Small columns stand before the long ones: SQLite reads a row from its left end, so figures never touch the answers. A
+column of a later version is the exception: to put it before them, every row would have to be written again.
+
+A turn has its place in a conversation whether or not the turns before it were sent as context: `messages` has what was sent.
+So a tree of turns can be drawn, a conversation can be continued from any of them, and a chat can become stateful later.
 
 Text is stored as it came; only lone surrogates, which UTF-8 cannot express, become U+FFFD, one for one.
 """
@@ -43,6 +55,7 @@ from typing import Final
 
 from streaming_chat.config.folders import make_private
 from streaming_chat.core.errors import UsageError
+from streaming_chat.core.record import COLUMNS
 from streaming_chat.history.damage import Damaged, NotOurs, is_damage
 from streaming_chat.history.place import Identity, identity, locked_place
 from streaming_chat.history.schema_check import difference, has_turns, is_new
@@ -53,8 +66,9 @@ BUSY_TIMEOUT = 5.0
 #: Bytes of the smallest page (sqlite.org/fileformat2.html).
 _SMALLEST: Final = 512
 
-#: version → the statements that lead to it from the version before. Append only: files of every version are out there.
-MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
+#: version → the statements that lead to it from the version before, except for columns of turns that it adds. Append only:
+#: files of every version are out there.
+_STATEMENTS: Final[Mapping[int, tuple[str, ...]]] = {
     1: (
         """
         CREATE TABLE turns (
@@ -128,8 +142,35 @@ MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
         """,
         "INSERT INTO words (words) VALUES ('rebuild')",
     ),
+    3: (
+        """
+        CREATE TABLE conversations (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            name TEXT,
+            created_at TEXT NOT NULL
+        )
+        """,
+        # What was kept of a session so far is one conversation.
+        """
+        INSERT INTO conversations (id, created_at)
+        SELECT session, min(started_at) FROM turns GROUP BY session ORDER BY min(id)
+        """,
+    ),
 }
-VERSION: Final = max(MIGRATIONS)
+
+
+def _added(version: int) -> list[str]:
+    """The statements for the columns of a turn that `version` brought."""
+    added = (column for column in COLUMNS if 1 < column.since == version)
+    return [f"ALTER TABLE turns ADD COLUMN {column.name} {column.kind.sql}" for column in added]
+
+
+VERSION: Final = max(*_STATEMENTS, *(column.since for column in COLUMNS))
+#: version → all statements that lead to it from the version before.
+MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
+    version: (*_added(version), *_STATEMENTS.get(version, ())) for version in range(1, VERSION + 1)
+}
 #: How the index of this version takes texts apart.
 TOKENIZER: Final = "unicode61 remove_diacritics 2"
 

@@ -5,49 +5,38 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from array import array
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, nullcontext, suppress
+from datetime import datetime, timezone
 from functools import partial
-from io import StringIO
 from pathlib import Path
-from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from streaming_chat.core.arrivals import KIND_OF_EVENT, arrival_words, to_bytes
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError, UsageError
-from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, Started, TextDelta, ToolCallDelta
+from streaming_chat.core.events import Event
+from streaming_chat.core.kinds import GREATEST_INTEGER
+from streaming_chat.core.record import StoredTurn, TurnSummary, begun
 from streaming_chat.core.turn import Turn
 from streaming_chat.history.damage import Damaged, NotOurs, is_damage, set_aside
+from streaming_chat.history.draft import Draft
 from streaming_chat.history.importing import import_turns
 from streaming_chat.history.rows import (
-    DELETE_PIECES,
+    DELETE_EMPTY_CONVERSATIONS,
     DELETE_PIECES_OF,
     DELETE_TURNS,
-    GREATEST_INTEGER,
-    INSERT_PIECE,
-    INSERT_TURN,
     SELECT_FIGURES,
     SELECT_LATEST,
+    SELECT_PATH,
     SELECT_SUMMARIES,
-    UPDATE_STARTED,
-    UPDATE_TURN,
     DamagedTurn,
-    StoredTurn,
-    TurnSummary,
-    as_json,
-    bindable,
     found_turn,
     stored_turn,
-    turn_begun,
-    turn_ended,
     turn_summary,
 )
 from streaming_chat.history.schema import Connection, open_file, shrink, transaction
 from streaming_chat.history.search import found_rows, mend_index, numbers
 from streaming_chat.history.selection import Selection
-from streaming_chat.text.secret import without_secret
 
 #: Seconds between two saves of a running turn. Half of the contract's second: the other half is for a slow disk.
 SAVE_INTERVAL = 0.5
@@ -66,7 +55,7 @@ EVERYTHING: Final = Selection()
 class Recorder:
     """The record of one running turn, with the face of a renderer. `number` is None when nothing can be saved."""
 
-    def __init__(self, draft: _Draft, finish: Callable[[_Draft, Turn], None]) -> None:
+    def __init__(self, draft: Draft, finish: Callable[[Draft, Turn], None]) -> None:
         self._draft = draft
         self._finish = finish
 
@@ -82,89 +71,6 @@ class Recorder:
     def end(self, turn: Turn) -> None:
         """Save the whole turn; it is committed on return. What fails is told through the history's notice."""
         self._finish(self._draft, turn)
-
-
-class _Piece:
-    """What came since the last save, as it is saved: the events themselves would take twenty times as much memory."""
-
-    def __init__(self) -> None:
-        self.started: Started | None = None
-        self.texts = {kind: StringIO() for kind in KIND_OF_EVENT.values()}
-        self.calls: list[tuple[int, str, str]] = []
-        self.arrivals = array("Q")
-
-
-class _Draft:
-    """A running turn. The streaming thread notes what comes, the writer thread takes it; all else needs History's lock.
-
-    What has been saved is kept, so that the turn can be begun again in another file.
-    """
-
-    def __init__(self, row: dict[str, Any], secret: str | None) -> None:
-        self.number: int | None = None
-        self._secret = secret
-        self._row = _without(secret, row)
-        self._started: Started | None = None
-        self._pieces: list[dict[str, Any]] = []
-        self._saved = 0
-        self._lock = Lock()  # Held for no longer than an event, or a change of the piece, takes.
-        self._piece = _Piece()
-        self._start = 0.0
-
-    def note(self, event: Event) -> None:
-        """Something happened."""
-        with self._lock:
-            piece = self._piece
-            if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta)):
-                kind = KIND_OF_EVENT[type(event)]
-                piece.texts[kind].write(event.text)
-                piece.arrivals.extend(arrival_words(event.at - self._start, kind, len(event.text)))
-            elif isinstance(event, ToolCallDelta):
-                piece.calls.append((event.index, event.name, event.arguments))
-                length = len(event.name) + len(event.arguments)
-                piece.arrivals.extend(arrival_words(event.at - self._start, "tool_call", length))
-            elif isinstance(event, Sent):
-                self._start = event.at
-            elif isinstance(event, Started):
-                piece.started = event
-
-    def take(self) -> bool:
-        """Let what came since the last time be what is saved next; whether there is anything."""
-        with self._lock:
-            piece, self._piece = self._piece, _Piece()
-        if piece.started is not None:
-            self._started = piece.started
-        if piece.arrivals:
-            texts = {kind: text.getvalue() for kind, text in piece.texts.items()}
-            calls, arrivals = as_json(piece.calls), to_bytes(piece.arrivals)
-            self._pieces.append(bindable({**texts, "tool_calls": calls, "arrivals": arrivals}))
-        return piece.started is not None or bool(piece.arrivals)
-
-    def write(self, connection: sqlite3.Connection, turn: Turn | None) -> int | None:
-        """Write what has been taken and is not in the file yet, or the whole `turn`; the turn's number in this file."""
-        number = connection.execute(INSERT_TURN, self._row).lastrowid if self.number is None else self.number
-        if turn is not None:
-            arrivals = b"".join(piece["arrivals"] for piece in self._pieces)
-            # The turn has all texts. A long answer takes as much memory as it must, not twice as much.
-            self._pieces = [{"arrivals": arrivals}]
-            ended = _without(self._secret, turn_ended(turn))
-            connection.execute(UPDATE_TURN, bindable({"id": number, "arrivals": arrivals, **ended}))
-            connection.execute(DELETE_PIECES, (number,))
-            return number
-        if self._started is not None:
-            values = {"id": number, "served_model": self._started.model, "request_id": self._started.request_id}
-            connection.execute(UPDATE_STARTED, bindable(values))
-        for seq, piece in enumerate(self._pieces[self._saved :], self._saved + 1):
-            connection.execute(INSERT_PIECE, {"turn_id": number, "seq": seq, **piece})
-        return number
-
-    def written(self, number: int | None) -> None:
-        """What `write` did is committed."""
-        self.number, self._saved = number, len(self._pieces)
-
-    def leave(self) -> None:
-        """The file is not the history's any more: nothing of the turn is in the next one yet."""
-        self.number, self._saved = None, 0
 
 
 class History:
@@ -183,18 +89,37 @@ class History:
         # One lock for the connection and all fields; its condition wakes the writer thread.
         self._changed = threading.Condition()
         self._connection: Connection | None = None
-        self._running: set[_Draft] = set()
+        self._running: set[Draft] = set()
         self._writer: threading.Thread | None = None
         self._closed = False
         self._failed = False
         self._untold: list[str] = []
 
-    def recorder(self, request: ChatRequest, *, endpoint: str, session: str) -> Recorder:
+    def recorder(
+        self,
+        request: ChatRequest,
+        *,
+        endpoint: str,
+        session: str,
+        conversation: str = "",
+        parent: int | None = None,
+    ) -> Recorder:
         """Begin a turn: its row is committed on return.
 
-        Raises `UsageError` when the file was written by a later version of the program.
+        `conversation` is the id of the conversation that it belongs to, the session's unless given; `parent` the number of
+        the turn before it there, which is left out when the file has no such turn. Raises `UsageError` when the file was
+        written by a later version of the program.
         """
-        draft = _Draft(turn_begun(request, endpoint, session), self._secret)
+        turn = begun(
+            request,
+            number=0,
+            session=session,
+            conversation=conversation,
+            parent=parent,
+            started_at=datetime.now(timezone.utc),
+            endpoint=endpoint,
+        )
+        draft = Draft(turn, self._secret)
         with self._changed:
             self._save([draft])
             if not self._failed:
@@ -266,6 +191,7 @@ class History:
                 connection.execute(DELETE_PIECES_OF, [json.dumps(meant)])
                 connection.execute(DELETE_TURNS, [json.dumps(meant)])
                 if meant:
+                    connection.execute(DELETE_EMPTY_CONVERSATIONS)
                     # What was deleted stays in the index until its parts are merged.
                     connection.execute("INSERT INTO words (words) VALUES ('optimize')")
             if meant:
@@ -283,6 +209,11 @@ class History:
         if abs(number) > GREATEST_INTEGER:
             return None
         return self._read(lambda connection: stored_turn(connection, number))
+
+    def branch(self, number: int) -> list[int]:
+        """Turn `number` and those before it in its conversation, the first one first. Raises as `turns` does."""
+        found = self._read(lambda connection: [row["id"] for row in connection.execute(SELECT_PATH, (number,))])
+        return (found or [])[::-1]
 
     def add(self, turns: Sequence[StoredTurn], progress: Callable[[int], None] = lambda _: None) -> list[int | None]:
         """Take in turns from elsewhere, all or none: the number that each has got, None where it is there already.
@@ -319,7 +250,7 @@ class History:
             self._writer.join()
         self._tell()
 
-    def _run(self, draft: _Draft) -> None:
+    def _run(self, draft: Draft) -> None:
         self._running.add(draft)
         if self._writer is None:
             self._writer = threading.Thread(target=self._write, name="history", daemon=True)
@@ -340,7 +271,7 @@ class History:
         if any(taken):
             self._save(list(self._running))
 
-    def _finish(self, draft: _Draft, turn: Turn) -> None:
+    def _finish(self, draft: Draft, turn: Turn) -> None:
         with self._changed:
             if draft in self._running:
                 draft.take()
@@ -348,7 +279,7 @@ class History:
                 self._running.discard(draft)
         self._tell()
 
-    def _save(self, drafts: Sequence[_Draft], turn: Turn | None = None) -> None:
+    def _save(self, drafts: Sequence[Draft], turn: Turn | None = None) -> None:
         """Write what came of `drafts`, or the `turn` that one has become; nothing, once anything has failed."""
 
         def write(connection: sqlite3.Connection) -> None:
@@ -496,10 +427,6 @@ def _skipped(numbers: Sequence[int]) -> str:
 
 def _reason(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
-
-
-def _without(secret: str | None, row: dict[str, Any]) -> dict[str, Any]:
-    return {name: without_secret(value, secret) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _limit(limit: int | None) -> int:
