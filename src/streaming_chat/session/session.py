@@ -17,7 +17,7 @@ from streaming_chat.core.events import Outcome
 from streaming_chat.core.turn import Turn
 from streaming_chat.core.usage_sums import UsageSums
 from streaming_chat.engine.loop import Provider, Record, Renderer, run_turn
-from streaming_chat.history import History, StoredTurn
+from streaming_chat.history import History, Recorder, StoredTurn
 from streaming_chat.observers.adaptations import Adaptations
 from streaming_chat.observers.session_log import SessionLog
 from streaming_chat.renderers.ndjson import NDJSONRenderer
@@ -90,6 +90,9 @@ class Session:
         self._model_is_fixed = model_is_fixed
         self.conversation = Conversation(stateful=settings.stateful)
         self._name = name
+        # The first conversation of a session has its name; /clear begins another one.
+        self._conversation_id = name if earlier is None else earlier.conversation
+        self._recorder: Recorder | None = None
         self._transcript = transcript
         if earlier is not None:
             self._resume(earlier)
@@ -134,9 +137,10 @@ class Session:
         self.last_turn = turn
         if turn.usage and turn.usage.prompt_tokens:
             self.conversation.learn(turn.request.messages, turn.usage.prompt_tokens)
+        number = self._recorder.number if self._recorder else None
         if turn.outcome is Outcome.COMPLETE:
-            self.conversation.add(prompt, turn.text)
-        elif self.conversation.set_aside(prompt, turn.text) and self._in_chat:
+            self.conversation.add(prompt, turn.text, number)
+        elif self.conversation.set_aside(prompt, turn.text, number) and self._in_chat:
             self.notices.notice("this answer does not go along with the next message; /keep lets it")
         if turn.error is not None and is_too_long(turn.error) and (count := self.conversation.take_in_again()):
             self.notices.notice(f"leaving turns out did not help: {counted(count, 'turn goes', 'turns go')} along again")
@@ -154,15 +158,23 @@ class Session:
         self.settings = self.settings.changed("stateful", stateful, "the chat")
         self.conversation.stateful = stateful
 
+    def clear(self) -> int:
+        """Begin a new conversation; how many turns the one before had as context."""
+        self._conversation_id = os.urandom(16).hex()
+        return self.conversation.clear()
+
     def _resume(self, earlier: StoredTurn) -> None:
-        """Go on behind a turn of the history."""
+        """Continue from a turn of the history."""
         is_whole = earlier.outcome is Outcome.COMPLETE
-        self.conversation.resume([*earlier.messages, *([Message("assistant", earlier.text)] if is_whole else [])])
+        branch = self._history.branch(earlier.number) if self._history else []
+        answers = [Message("assistant", earlier.text)] if is_whole else []
+        # A turn without a complete answer comes before no other one.
+        self.conversation.resume([*earlier.messages, *answers], branch if is_whole else branch[:-1])
         system = next((message.content for message in earlier.messages if message.role == "system"), None)
         if system and not self.settings.is_set("system"):
             self.settings = self.settings.changed("system", system, f"turn {earlier.number}")
         if not is_whole:
-            self.conversation.set_aside(earlier.prompt, earlier.text)
+            self.conversation.set_aside(earlier.prompt, earlier.text, earlier.number)
             self.notices.notice(f"the answer of turn {earlier.number} is not whole and does not go along")
         going_along = counted(len(self.conversation.along), "turn goes along", "turns go along")
         self.notices.notice(f"going on behind turn {earlier.number} with {self.settings.model}: {going_along}")
@@ -229,8 +241,14 @@ class Session:
         # The record comes first: whatever happens to the others, the turn is kept.
         renderers: list[Renderer] = []
         if self._history:
-            recorder = self._history.recorder(request, endpoint=self.endpoint, session=self._name)
-            renderers.append(Record("the history", recorder))
+            self._recorder = self._history.recorder(
+                request,
+                endpoint=self.endpoint,
+                session=self._name,
+                conversation=self._conversation_id,
+                parent=self.conversation.parent,
+            )
+            renderers.append(Record("the history", self._recorder))
         renderers += [answer, *hints, Record("what is known of the model", self.adaptations)]
         if self.log:
             renderers.append(Record("the log", self.log))
