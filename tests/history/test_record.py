@@ -24,7 +24,7 @@ from streaming_chat.history import migrations
 ADDED = {
     "core/record.py": (
         '    finish_reason: str | None = field(metadata=_taken("finish_reason"))\n',
-        "    letters: int | None = field(default=None, kw_only=True, metadata={'since': 4, 'taken': lambda it: len(it.text)})\n",
+        "    size: int | None = field(default=None, kw_only=True, metadata={'since': 4, 'taken': lambda t: len(t.text)})\n",
     ),
     "core/timing.py": (
         "    attempts: int = 1\n\n\n",
@@ -33,7 +33,7 @@ ADDED = {
 }
 
 
-@pytest.mark.parametrize(("file", "name", "value"), [("core/record.py", "letters", 5), ("core/timing.py", "slowest", 2.5)])
+@pytest.mark.parametrize(("file", "name", "value"), [("core/record.py", "size", 5), ("core/timing.py", "slowest", 2.5)])
 def test_a_field_that_is_added_is_kept_shown_exported_and_imported(
     world: World, server: Server, tmp_path: Path, file: str, name: str, value: object
 ) -> None:
