@@ -101,13 +101,29 @@ def _read_field(one: Field[Any], values: Mapping[str, Any], where: str, parts: M
     return read_object(parts[_type_of(one).removesuffix(" | None")], given, place, parts)
 
 
-def _checked(is_right: Callable[[Any], bool], what: str) -> Callable[[Any, str], Any]:
-    def check(value: Any, where: str) -> Any:
-        if not is_right(value):
-            raise WrongValue(f"{where} is no {what}")
-        return value
+def _text(value: Any, where: str) -> str:
+    if type(value) is not str:
+        raise WrongValue(f"{where} is no text")
+    return value
 
-    return check
+
+def _count(value: Any, where: str) -> int:
+    if not _is_whole(value):
+        raise WrongValue(f"{where} is no whole number")
+    return int(value)
+
+
+def _counted(value: Any, where: str) -> int:
+    if type(value) is not int:
+        raise WrongValue(f"{where} is no whole number")
+    return value
+
+
+def _seconds(value: Any, where: str) -> float:
+    # NaN is neither less nor more than anything. A whole number may be too large for a float, and is compared as it is.
+    if not (type(value) is float or type(value) is int) or not 0 <= value <= _LONGEST:
+        raise WrongValue(f"{where} is no number of seconds")
+    return value
 
 
 def _is_number(value: Any) -> bool:
@@ -240,12 +256,10 @@ def _as_objects(values: tuple[Any, ...]) -> str:
 
 #: The type of a field, as it is written there → how its values are kept.
 KINDS: Final[Mapping[str, Kind]] = {
-    "str": _plain("TEXT", _checked(lambda value: type(value) is str, "text")),
-    # A server may have counted below zero.
-    "int": Kind(
-        "INTEGER", _checked(_is_whole, "whole number"), _fitting, _checked(lambda value: type(value) is int, "whole number")
-    ),
-    "float": _plain("REAL", _checked(lambda value: _is_number(value) and 0 <= value <= _LONGEST, "number of seconds")),
+    "str": _plain("TEXT", _text),
+    # A row may hold whatever number this program wrote.
+    "int": Kind("INTEGER", _count, _fitting, _counted),
+    "float": _plain("REAL", _seconds),
     "datetime": _plain("TEXT", _moment, stamp),
     "Outcome": _plain("TEXT", _outcome, lambda outcome: outcome.value),
     "Mapping[str, Any]": _in_json(_given_settings, as_json, _settings),

@@ -15,7 +15,7 @@ fields, with the prefixes of `PARTS`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -212,21 +212,21 @@ def _cells(cls: type[Any], value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 class RowReader:
-    """Reads the dataclass `cls`, a `TurnSummary` or one of its kind, from rows that have its columns and `id`."""
+    """Reads the dataclass `cls`, a `TurnSummary` or one of its kind, from rows that have its number and then `columns`."""
 
-    def __init__(self, cls: type[Any]) -> None:
-        self._plan = _plan(cls)
+    def __init__(self, cls: type[Any], columns: Sequence[str]) -> None:
+        self._plan = _plan(cls, {name: place for place, name in enumerate(columns, 1)})
 
-    def read(self, row: Any) -> Any:
+    def read(self, row: Sequence[Any]) -> Any:
         """The turn in `row`. Raises `WrongValue`, and what a value of a wrong type makes Python raise."""
-        return self._plan.cls(number=row["id"], **_values(self._plan, row))
+        return self._plan.cls(number=row[0], **_values(self._plan, row))
 
 
 class _Step(NamedTuple):
-    """A field with a column: how a cell is read, and what stands for NULL (MISSING: nothing does)."""
+    """A field with a column: where in a row it is, how a cell is read, and what stands for NULL (MISSING: nothing does)."""
 
     name: str
-    column: str
+    place: int
     read: Callable[[Any, str], Any]
     blank: Any
 
@@ -239,27 +239,27 @@ class _Plan(NamedTuple):
     parts: Mapping[str, _Plan]
 
 
-def _plan(cls: type[Any], prefix: str = "") -> _Plan:
+def _plan(cls: type[Any], places: Mapping[str, int], prefix: str = "") -> _Plan:
     steps: list[_Step] = []
     parts: dict[str, _Plan] = {}
     for one in fields(cls):
         kind = kind_of(one)
         if kind is None:
             part = _part_of(one)
-            parts[one.name] = _plan(part.cls, part.prefix)
+            parts[one.name] = _plan(part.cls, places, part.prefix)
         elif one.name != "number":
-            steps.append(_Step(one.name, prefix + one.name, kind.from_cell, blank(one)))
+            steps.append(_Step(one.name, places[prefix + one.name], kind.from_cell, blank(one)))
     return _Plan(cls, tuple(steps), parts)
 
 
-def _values(plan: _Plan, row: Any) -> dict[str, Any]:
+def _values(plan: _Plan, row: Sequence[Any]) -> dict[str, Any]:
     values = {}
-    for name, column, read, instead in plan.steps:
-        cell = row[column]
+    for name, place, read, instead in plan.steps:
+        cell = row[place]
         if cell is not None:
-            values[name] = read(cell, column)
+            values[name] = read(cell, name)
         elif instead is MISSING:
-            raise WrongValue(f"{column} is missing")
+            raise WrongValue(f"{name} is missing")
         else:
             values[name] = instead
     for name, part in plan.parts.items():
@@ -267,10 +267,11 @@ def _values(plan: _Plan, row: Any) -> dict[str, Any]:
     return values
 
 
-def _says_anything(plan: _Plan, row: Any) -> bool:
-    return any(row[step.column] is not None for step in plan.steps) or any(
-        _says_anything(part, row) for part in plan.parts.values()
-    )
+def _says_anything(plan: _Plan, row: Sequence[Any]) -> bool:
+    for step in plan.steps:
+        if row[step.place] is not None:
+            return True
+    return any(_says_anything(part, row) for part in plan.parts.values())
 
 
 def turn_of_object(value: Any, where: str) -> StoredTurn:

@@ -148,22 +148,23 @@ def _understood(row: sqlite3.Row) -> Iterator[None]:
         raise DamagedTurn(row["id"]) from error
 
 
-_summaries: Final = RowReader(TurnSummary)
-_found: Final = RowReader(FoundTurn)
-_whole: Final = RowReader(StoredTurn)
+_SUMMARY_NAMES: Final = [column.name for column in SUMMARY_COLUMNS]
+_summaries: Final = RowReader(TurnSummary, _SUMMARY_NAMES)
+_found: Final = RowReader(FoundTurn, [*_SUMMARY_NAMES, "found"])
+_whole: Final = RowReader(StoredTurn, [column.name for column in COLUMNS])
 
 
 def turn_summary(row: sqlite3.Row) -> TurnSummary:
     """The turn in a row of `SELECT_SUMMARIES`. Raises `DamagedTurn`."""
     with _understood(row):
-        summary: TurnSummary = _summaries.read(row)
+        summary: TurnSummary = _summaries.read(tuple(row))
         return summary
 
 
 def found_turn(row: sqlite3.Row) -> FoundTurn:
     """The turn in a row of `SELECT_FOUND`. Raises `DamagedTurn`."""
     with _understood(row):
-        found: FoundTurn = _found.read(row)
+        found: FoundTurn = _found.read(tuple(row))
         return found
 
 
@@ -174,7 +175,7 @@ def stored_turn(connection: sqlite3.Connection, number: int) -> StoredTurn | Non
         return None
     pieces = connection.execute(_SELECT_PIECES, (number,)).fetchall()  # none, once the turn has an outcome
     with _understood(row):
-        turn: StoredTurn = _whole.read(row)
+        turn: StoredTurn = _whole.read(tuple(row))
         return _with_pieces(turn, pieces) if pieces else turn
 
 

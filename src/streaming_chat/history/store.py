@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from streaming_chat.core.events import Event
 from streaming_chat.core.kinds import GREATEST_INTEGER
 from streaming_chat.core.record import StoredTurn, TurnSummary, begun
 from streaming_chat.core.turn import Turn
-from streaming_chat.history.damage import Damaged, NotOurs, is_damage, set_aside
+from streaming_chat.history.damage import NotOurs
 from streaming_chat.history.draft import Draft
 from streaming_chat.history.importing import import_turns
 from streaming_chat.history.rows import (
@@ -34,9 +34,10 @@ from streaming_chat.history.rows import (
     stored_turn,
     turn_summary,
 )
-from streaming_chat.history.schema import Connection, open_file, shrink, transaction
-from streaming_chat.history.search import found_rows, mend_index, numbers
+from streaming_chat.history.schema import Connection, shrink, transaction
+from streaming_chat.history.search import found_rows, numbers
 from streaming_chat.history.selection import Selection
+from streaming_chat.history.sound_file import SoundFile
 
 #: Seconds between two saves of a running turn. Half of the contract's second: the other half is for a slow disk.
 SAVE_INTERVAL = 0.5
@@ -88,12 +89,17 @@ class History:
         self._notice = notice
         # One lock for the connection and all fields; its condition wakes the writer thread.
         self._changed = threading.Condition()
-        self._connection: Connection | None = None
+        self._file = SoundFile(path, leave=self._leave, tell=lambda line: self._untold.append(line))
         self._running: set[Draft] = set()
         self._writer: threading.Thread | None = None
         self._closed = False
         self._failed = False
         self._untold: list[str] = []
+
+    @property
+    def _connection(self) -> Connection | None:
+        """The connection that is open."""
+        return self._file.connection
 
     def recorder(
         self,
@@ -227,7 +233,7 @@ class History:
 
         try:
             with self._changed:
-                return self._on_sound_file(take_in, create=True) or []
+                return self._file.do(take_in, create=True) or []
         except NotOurs as error:
             raise self._not_ours(error) from error
         except (sqlite3.Error, OSError, UnicodeDecodeError, OverflowError) as error:
@@ -243,9 +249,7 @@ class History:
             self._save_running()
             self._closed = True
             self._changed.notify_all()
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._file.close()
         if self._writer is not None:
             self._writer.join()
         self._tell()
@@ -291,7 +295,7 @@ class History:
         if self._failed:
             return
         try:
-            self._on_sound_file(write, create=True)
+            self._file.do(write, create=True)
         except NotOurs as error:
             self._failed = True
             told = self._not_ours(error)
@@ -333,7 +337,7 @@ class History:
 
         try:
             with self._changed:
-                return self._on_sound_file(whole, create=False)
+                return self._file.do(whole, create=False)
         except NotOurs as error:
             raise self._not_ours(error) from error
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
@@ -344,75 +348,16 @@ class History:
         finally:
             self._tell()
 
-    def _on_sound_file(self, work: Callable[[sqlite3.Connection], _T], *, create: bool) -> _T | None:
-        """What `work` gives; None when there is no file and none is to be made.
-
-        When the file turns out to be damaged it is mended or set aside, and `work` is done again.
-        """
-        for cure in (self._mend, self._set_aside, None):
-            try:
-                connection = self._connected(create=create)
-                with connection.watch.ended():
-                    return work(connection)
-            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-                if cure is None or not is_damage(error):
-                    raise
-                cure(error)
-            except (FileNotFoundError, NotADirectoryError):
-                if create:
-                    raise
-                break
-        return None
-
-    def _connected(self, *, create: bool) -> Connection:
-        if self._closed:
-            raise sqlite3.ProgrammingError("it is closed")
-        if self._connection is not None and not self._connection.is_current:
-            self._let_go()
-        if self._connection is None:
-            self._connection = open_file(self.path, create=create)
-        return self._connection
-
-    def _mend(self, error: Exception) -> None:
-        try:
-            mended = False
-            if self._connection is not None:
-                with self._connection.watch.ended():
-                    mended = mend_index(self._connection)
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as worse:
-            if not is_damage(worse):
-                raise
-            mended = False
-        if mended:
-            self._untold.append("the index of the history was damaged and is made anew; no turn is lost")
-        else:
-            self._set_aside(error)
-
-    def _set_aside(self, error: Exception) -> None:
-        opened = error if isinstance(error, Damaged) else self._connection
-        found = opened.identity if opened is not None else None
-        self._let_go()
-        try:
-            aside = set_aside(self.path, found)
-        except OSError:
-            raise error from None  # It lies where nothing can be moved, and stays there.
-        if aside is not None:
-            self._untold.append(f"the history was damaged and is set aside as {aside}; a new one is begun")
-
     def _not_ours(self, error: NotOurs) -> UsageError:
         return UsageError(
             f"{self.path} is not a history of this program: {error}",
             "it is left as it is; move it elsewhere, and a new history is begun",
         )
 
-    def _let_go(self) -> None:
-        """Close the file; what runs is begun again in the next one."""
-        connection, self._connection = self._connection, None
+    def _leave(self) -> None:
+        """The file is another one now: what runs is begun again in it."""
         for draft in self._running:
             draft.leave()
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
 
 
 def _skipped(numbers: Sequence[int]) -> str:
