@@ -158,3 +158,18 @@ def test_a_turn_goes_on_when_the_one_before_it_is_deleted(chat: Callable[..., Sc
     say(screen, "Three?")
     leave(screen)
     assert [(turn["number"], turn["parent"]) for turn in kept(world)] == [(1, None), (3, None)]
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-history",)], ids=["with a history", "without one"])
+def test_the_transcript_of_a_session_has_the_places_of_its_turns(
+    ask: Ask, chat: Callable[..., Screen], world: World, server: Server, flags: tuple[str, ...]
+) -> None:
+    server.play(*(answer([text]) for text in "01234"))
+    ask("Before?", "--no-history")
+    screen = chat("--stateful", "--export-dir", "out", "--export-format", "json", *flags)
+    say(screen, "One?", "Two?", "/retry", "/clear", "Three?")
+    leave(screen)
+    (file,) = (world.folder / "out").iterdir()
+    turns = json.loads(file.read_text(encoding="utf-8"))["turns"]
+    assert [(turn["number"], turn["parent"]) for turn in turns] == [(1, None), (2, 1), (3, 1), (4, None)]
+    assert [turn["conversation"] == turns[0]["session"] for turn in turns] == [True, True, True, False]

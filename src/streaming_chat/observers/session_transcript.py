@@ -45,6 +45,10 @@ class SessionTranscript:
         self._notice = notice
         self._name = datetime.now().strftime(SESSION_NAME)
         self._turns: list[StoredTurn] = []
+        # The session's number of a turn → its number here.
+        self._numbers: dict[int, int] = {}
+        self._conversation = ""
+        self._parent: int | None = None
         self._started_at = datetime.now(timezone.utc)
         self._collector = Collector(with_texts=False)
         try:
@@ -53,6 +57,13 @@ class SessionTranscript:
             raise UsageError(
                 f"no transcript can be written into {folder}: {problem.strerror}", "choose another folder with --export-dir"
             ) from None
+
+    def begin(self, number: int | None, conversation: str, parent: int | None) -> None:
+        """A turn is about to be sent: its number and that of the turn before it, as the session counts them."""
+        self._conversation = conversation
+        self._parent = None if parent is None else self._numbers.get(parent)
+        if number is not None:
+            self._numbers[number] = len(self._turns) + 1
 
     def handle(self, event: Event) -> None:
         """Note when it came."""
@@ -68,8 +79,8 @@ class SessionTranscript:
             turn.request,
             number=number,
             session=self._session,
-            conversation="",
-            parent=None,
+            conversation=self._conversation,
+            parent=self._parent,
             started_at=self._started_at,
             endpoint=self._endpoint,
         ).ended(turn)

@@ -93,6 +93,7 @@ class Session:
         # The first conversation of a session has its name; /clear begins another one.
         self._conversation_id = name if earlier is None else earlier.conversation
         self._recorder: Recorder | None = None
+        self._asked = 0
         self._transcript = transcript
         if earlier is not None:
             self._resume(earlier)
@@ -137,7 +138,7 @@ class Session:
         self.last_turn = turn
         if turn.usage and turn.usage.prompt_tokens:
             self.conversation.learn(turn.request.messages, turn.usage.prompt_tokens)
-        number = self._recorder.number if self._recorder else None
+        number = self._recorder.number if self._recorder else self._asked
         if turn.outcome is Outcome.COMPLETE:
             self.conversation.add(prompt, turn.text, number)
         elif self.conversation.set_aside(prompt, turn.text, number) and self._in_chat:
@@ -240,6 +241,7 @@ class Session:
             answer = PlainRenderer(self.output)
         # The record comes first: whatever happens to the others, the turn is kept.
         renderers: list[Renderer] = []
+        self._asked += 1
         if self._history:
             self._recorder = self._history.recorder(
                 request,
@@ -253,6 +255,8 @@ class Session:
         if self.log:
             renderers.append(Record("the log", self.log))
         if self._transcript:
+            number = self._recorder.number if self._recorder else self._asked
+            self._transcript.begin(number, self._conversation_id, self.conversation.parent)
             renderers.append(Record("the transcript", self._transcript))
         renderers.append(
             StatusRenderer(
