@@ -18,12 +18,14 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from streaming_chat.core.conversation import ChatRequest, Message
-from streaming_chat.history.rows import INSERT_TURN, turn_begun
+from streaming_chat.core.record import begun
+from streaming_chat.history.rows import INSERT_CONVERSATION, INSERT_TURN, row_of
 from streaming_chat.history.schema import open_file, transaction
 
 RUNS = 9
@@ -69,7 +71,17 @@ def fill(path: Path, turns: int) -> None:
         for number in range(turns):
             text = " ".join(["the", *chance.choices(_VOCABULARY, k=1_100)])
             request = ChatRequest(f"model-{number % 5}", (Message("user", f"Question {number}?"),))
-            row = turn_begun(request, "http://localhost:8080/v1", f"session-{number // 10}")
+            turn = begun(
+                request,
+                number=0,
+                session=f"session-{number // 10}",
+                conversation="",
+                parent=number if number % 10 else None,
+                started_at=datetime.now(timezone.utc),
+                endpoint="http://localhost:8080/v1",
+            )
+            row = row_of(turn)
+            connection.execute(INSERT_CONVERSATION, row)
             key = connection.execute(INSERT_TURN, row).lastrowid
             ended = "UPDATE turns SET text = ?, outcome = 'complete', total = 1.5, attempts = 1 WHERE id = ?"
             connection.execute(ended, (text, key))

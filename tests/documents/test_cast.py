@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_turns import stored
 
 from conftest import World
 from server import Server, answer
 from streaming_chat.core.arrivals import Arrival
 from streaming_chat.core.events import Outcome
 from streaming_chat.documents.cast import cast
+from turns import stored
 
 ANSWER = "# Title\n\nSome **strong** text, 日本語 and 🙂.\n\n- an item\n\n```python\nx = 'y'\n```\n"
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_turns import stored
 
 from browser import CHROMIUM, Browser
 from markdown_strategies import documents
@@ -23,6 +22,7 @@ from streaming_chat.core.events import Outcome
 from streaming_chat.core.turn import ToolCall
 from streaming_chat.documents.html_page import html_page
 from streaming_chat.history import StoredError, StoredTurn
+from turns import stored
 
 #: What a page that runs scripts out of texts would do: each of these, run, sets the page's mark.
 RUN = "document.documentElement.dataset.ran=1"

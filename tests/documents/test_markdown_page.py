@@ -7,7 +7,6 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_turns import stored
 from markdown_it import MarkdownIt
 
 from markdown_strategies import documents
@@ -16,6 +15,7 @@ from streaming_chat.core.events import Outcome
 from streaming_chat.core.turn import ToolCall
 from streaming_chat.documents.markdown_page import markdown_page
 from streaming_chat.history import StoredError
+from turns import stored
 
 VIEWER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from made_turns import stored
-
 from streaming_chat.documents.svg import svg
+from turns import stored
 
 NAME = "{http://www.w3.org/2000/svg}"
 

@@ -12,11 +12,11 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_turns import stored, turns
 
 from streaming_chat.core.errors import UsageError
 from streaming_chat.documents.turns_json import as_object, turns_json, turns_of
 from streaming_chat.history import History, Selection, StoredTurn
+from turns import stored, turns
 
 
 def brought_in(given_turns: list[StoredTurn]) -> list[StoredTurn]:

@@ -201,7 +201,7 @@ def _undo(chat: Chat, _argument: str) -> None:
 
 @command("/clear", "", "forget all turns: the next message begins anew")
 def _clear(chat: Chat, _argument: str) -> None:
-    count = chat.session.conversation.clear()
+    count = chat.session.clear()
     chat.session.notices.always(f"forgotten: {counted(count, 'turn', 'turns')}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -52,11 +52,19 @@ class Conversation:
     """The turns so far, and which of them go along with the next request.
 
     Stateless, `next_messages` is `[system?, user]`, and no turn is taken in or left out.
+
+    `branch` has the numbers of the turns before the next one, as the history counts them, stateful or not: those with a
+    complete answer, and those that were kept.
     """
 
     def __init__(self, *, stateful: bool = False) -> None:
         self.stateful = stateful
         self.exchanges: list[Exchange] = []
+        self.branch: list[int] = []
+        # The numbers of the turns of `exchanges`, one for each, and of the turn that was asked last.
+        self._turns: list[int | None] = []
+        self._asked: int | None = None
+        self._aside_turn: int | None = None
         #: The last answer, if it is not whole: it goes along only when the user says so.
         self.aside: Exchange | None = None
         # How many of the oldest do not go along with the next request, and how many a server had no room for.
@@ -85,55 +93,87 @@ class Conversation:
             messages += [Message("user", exchange.prompt), Message("assistant", exchange.answer)]
         return (*messages, Message("user", prompt))
 
-    def resume(self, messages: Iterable[Message]) -> None:
-        """Go on from earlier messages: each prompt that has an answer behind it."""
+    def resume(self, messages: Iterable[Message], branch: Sequence[int] = ()) -> None:
+        """Continue from earlier messages: each prompt that an answer follows. `branch` has the numbers of their turns."""
         texts = [message for message in messages if message.role in ("user", "assistant")]
-        for one, following in pairwise(texts):
-            if (one.role, following.role) == ("user", "assistant"):
-                self.exchanges.append(Exchange(one.content, following.content))
+        found = [
+            Exchange(one.content, following.content)
+            for one, following in pairwise(texts)
+            if (one.role, following.role) == ("user", "assistant")
+        ]
+        self.branch += branch
+        # The last ones belong together: the oldest messages may have been dropped, or be of turns without a number.
+        numbers = [*[None] * len(found), *branch][len(branch) :]
+        self.exchanges += found
+        self._turns += numbers
 
     def take_back(self) -> None:
         """Forget the turn that was asked last: it is about to be asked again."""
         if self._has_last:
             self._drop_last()
+        if self.branch[-1:] == [self._asked]:
+            self.branch.pop()
         self.aside = None
 
-    def add(self, prompt: str, answer: str) -> None:
-        """Keep a whole answer for the requests to come."""
+    @property
+    def parent(self) -> int | None:
+        """The number of the turn before the next one; None when there is none, or when it has no number."""
+        return self.branch[-1] if self.branch else None
+
+    def add(self, prompt: str, answer: str, turn: int | None = None) -> None:
+        """Keep a whole answer, that of turn number `turn`, for the requests to come."""
+        self._asked = turn
+        self._extend_branch(turn)
         self._has_last = self.stateful
         if self.stateful:
             self.exchanges.append(Exchange(prompt, answer))
+            self._turns.append(turn)
             self.aside = None
 
-    def set_aside(self, prompt: str, answer: str) -> bool:
+    def set_aside(self, prompt: str, answer: str, turn: int | None = None) -> bool:
         """Half an answer would mislead the model: it is left out, unless `keep` is called. Whether there is one."""
+        self._asked = turn
         self._has_last = False
         self.aside = Exchange(prompt, answer) if self.stateful and answer else None
+        self._aside_turn = turn
         return self.aside is not None
+
+    def _extend_branch(self, turn: int | None) -> None:
+        if turn is not None:
+            self.branch.append(turn)
 
     def keep(self) -> Exchange | None:
         """Let the answer that was set aside go along after all; None when there is none."""
         kept, self.aside = self.aside, None
         if kept is not None:
             self.exchanges.append(kept)
+            self._turns.append(self._aside_turn)
+            self._extend_branch(self._aside_turn)
             self._has_last = True
         return kept
 
     def undo(self) -> Exchange | None:
         """Forget the last turn, also one that was set aside; None when there is none."""
         undone, self.aside = self.aside, None
-        return undone or (self._drop_last() if self.exchanges else None)
+        if undone is None and self.exchanges:
+            turn = self._turns[-1]
+            undone = self._drop_last()
+            if turn in self.branch:
+                del self.branch[self.branch.index(turn) :]
+        return undone
 
     def clear(self) -> int:
         """Forget all turns; how many there were."""
         count = len(self.exchanges)
         while self.exchanges:
             self._drop_last()
+        self.branch.clear()
         self.aside = None
         return count
 
     def _drop_last(self) -> Exchange:
         dropped = self.exchanges.pop()
+        self._turns.pop()
         self._has_last = False
         self._refused = min(self._refused, len(self.exchanges))
         self._left_out = min(self._left_out, len(self.exchanges))

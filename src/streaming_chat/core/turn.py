@@ -20,6 +20,22 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
+class StoredError:
+    """What went wrong, as the user was told. `type` is the class in core/errors.py, `code` the server's own name."""
+
+    type: str
+    message: str
+    hint: str
+    status_code: int | None
+    code: str | None
+
+    @classmethod
+    def of(cls, error: ChatError) -> StoredError:
+        """`error` as it is kept."""
+        return cls(type(error).__name__, error.message, error.hint, error.status_code, error.code)
+
+
+@dataclass(frozen=True)
 class Turn:
     """One request and what came of it: the record that everything after the stream reads.
 

@@ -9,7 +9,9 @@ Rule: the answer is worth more than its record. Whatever fails in writing is tol
 a file that is damaged gives way to a new one (damage.py), and saving goes on.
 """
 
-from streaming_chat.history.rows import MARKS, FoundTurn, StoredError, StoredTurn, TurnSummary, kept_endpoint
+from streaming_chat.core.record import StoredTurn, TurnSummary, kept_endpoint
+from streaming_chat.core.turn import StoredError
+from streaming_chat.history.rows import MARKS, FoundTurn
 from streaming_chat.history.selection import OUTCOMES, Selection
 from streaming_chat.history.store import History, Recorder
 

@@ -9,9 +9,9 @@ from operator import itemgetter
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.events import Event, Finished, Outcome, ReasoningDelta, RefusalDelta, Sent, TextDelta, ToolCallDelta
+from streaming_chat.core.record import StoredTurn
 from streaming_chat.core.timing import Timing
 from streaming_chat.core.turn import Turn
-from streaming_chat.history.rows import StoredTurn
 
 _DELTAS: dict[str, Callable[[float, str], Event]] = {"text": TextDelta, "reasoning": ReasoningDelta, "refusal": RefusalDelta}
 

@@ -1,33 +1,4 @@
-"""The file: its schema, how an older one is brought up to date, how it is opened and written.
-
-Schema (version 2; `MIGRATIONS` brings every earlier version up to date, a later one is refused):
-
-turns   id                          the number that users see; never given twice
-        session                     turns of one start of the program share it
-        started_at                  UTC, `2025-12-10T17:34:32.123Z`: sorts as text
-        endpoint                    base URL, without user, password, query
-        model, served_model         as requested; as the server names it
-        request_id                  the server's
-        outcome                     an `Outcome`; NULL while the turn runs, and for ever when the process was killed
-        finish_reason               the server's
-        prompt_tokens … reasoning_tokens    as the server counted; NULL where it did not say
-        headers … total, gap_*      seconds, see core/timing.py; tokens_per_second; attempts
-        error                       JSON object: type, message, hint, status_code, code
-        settings                    JSON object of what the user set: temperature, top_p, max_tokens, extra; never a key
-        prompt                      the user's last words
-        text, reasoning, refusal    as they came
-        tool_calls                  JSON list of {name, arguments}
-        messages                    JSON list of {role, content}: all that was sent
-        arrivals                    core/arrivals.py
-pieces  turn_id, seq                what one periodic save adds to a turn without outcome
-        text, reasoning, refusal, arrivals
-        tool_calls                  JSON list of [index, name, arguments], a piece each
-words   prompt, text                full-text index (FTS5) of ended turns; its texts are those of `turns`
-
-Small columns stand before the long ones: SQLite reads a row from its left end, so a list never touches the answers.
-
-Text is stored as it came; only lone surrogates, which UTF-8 cannot express, become U+FFFD, one for one.
-"""
+"""The file: how it is opened, brought up to date (migrations.py) and written."""
 
 from __future__ import annotations
 
@@ -36,8 +7,8 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +16,7 @@ from streaming_chat.config.folders import make_private
 from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import UsageError
 from streaming_chat.history.damage import Damaged, NotOurs, is_damage
+from streaming_chat.history.migrations import MIGRATIONS, VERSION
 from streaming_chat.history.place import Identity, identity, locked_place
 from streaming_chat.history.schema_check import difference, has_turns, is_new
 from streaming_chat.history.watch import Watch, is_interrupt
@@ -53,86 +25,6 @@ from streaming_chat.history.watch import Watch, is_interrupt
 BUSY_TIMEOUT = 5.0
 #: Bytes of the smallest page (sqlite.org/fileformat2.html).
 _SMALLEST: Final = 512
-
-#: version → the statements that lead to it from the version before. Append only: files of every version are out there.
-MIGRATIONS: Final[Mapping[int, tuple[str, ...]]] = {
-    1: (
-        """
-        CREATE TABLE turns (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            session TEXT NOT NULL,
-            started_at TEXT NOT NULL,
-            endpoint TEXT NOT NULL,
-            model TEXT NOT NULL,
-            served_model TEXT,
-            request_id TEXT,
-            outcome TEXT,
-            finish_reason TEXT,
-            prompt_tokens INTEGER,
-            completion_tokens INTEGER,
-            cached_tokens INTEGER,
-            reasoning_tokens INTEGER,
-            headers REAL,
-            first_token REAL,
-            first_reasoning REAL,
-            total REAL,
-            gap_p50 REAL,
-            gap_p95 REAL,
-            gap_max REAL,
-            tokens_per_second REAL,
-            attempts INTEGER,
-            error TEXT,
-            settings TEXT NOT NULL,
-            prompt TEXT NOT NULL,
-            text TEXT NOT NULL DEFAULT '',
-            reasoning TEXT NOT NULL DEFAULT '',
-            refusal TEXT NOT NULL DEFAULT '',
-            tool_calls TEXT NOT NULL DEFAULT '[]',
-            messages TEXT NOT NULL,
-            arrivals BLOB NOT NULL DEFAULT x''
-        )
-        """,
-        """
-        CREATE TABLE pieces (
-            turn_id INTEGER NOT NULL REFERENCES turns (id),
-            seq INTEGER NOT NULL,
-            text TEXT NOT NULL,
-            reasoning TEXT NOT NULL,
-            refusal TEXT NOT NULL,
-            tool_calls TEXT NOT NULL,
-            arrivals BLOB NOT NULL,
-            PRIMARY KEY (turn_id, seq)
-        )
-        """,
-    ),
-    2: (
-        """
-        CREATE VIRTUAL TABLE words USING fts5 (
-            prompt, text, content = 'turns', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2'
-        )
-        """,
-        """
-        CREATE TRIGGER turn_begun AFTER INSERT ON turns BEGIN
-            INSERT INTO words (rowid, prompt, text) VALUES (new.id, new.prompt, new.text);
-        END
-        """,
-        """
-        CREATE TRIGGER turn_changed AFTER UPDATE OF prompt, text ON turns BEGIN
-            INSERT INTO words (words, rowid, prompt, text) VALUES ('delete', old.id, old.prompt, old.text);
-            INSERT INTO words (rowid, prompt, text) VALUES (new.id, new.prompt, new.text);
-        END
-        """,
-        """
-        CREATE TRIGGER turn_deleted AFTER DELETE ON turns BEGIN
-            INSERT INTO words (words, rowid, prompt, text) VALUES ('delete', old.id, old.prompt, old.text);
-        END
-        """,
-        "INSERT INTO words (words) VALUES ('rebuild')",
-    ),
-}
-VERSION: Final = max(MIGRATIONS)
-#: How the index of this version takes texts apart.
-TOKENIZER: Final = "unicode61 remove_diacritics 2"
 
 # Creating the file opens and closes it, and closing any descriptor of a file drops this process's POSIX locks on it,
 # SQLite's too (sqlite.org/howtocorrupt.html, 2.2): nobody else may connect in between.
@@ -144,6 +36,8 @@ class Connection(sqlite3.Connection):
 
     path: Path
     identity: Identity | None = None
+    #: Whether it is a copy in memory, of a file that cannot be written.
+    is_copy = False
     watch: Watch
 
     @property
@@ -165,7 +59,9 @@ class Connection(sqlite3.Connection):
 def open_file(path: Path, *, create: bool) -> Connection:
     """A connection to the file at `path`, up to date.
 
-    Raises UsageError for one of a later version, `Damaged` and `NotOurs` (sqlite3.Errors), other sqlite3.Errors, OSError.
+    Without `create`, a file that cannot be written is read all the same: it is copied into memory, and brought up to date
+    there. Raises UsageError for one of a later version, `Damaged` and `NotOurs` (sqlite3.Errors), other sqlite3.Errors,
+    OSError.
     """
     is_link = os.path.islink(path)
     path = Path(os.path.realpath(path))  # `Path.resolve` fails where links go round.
@@ -182,8 +78,13 @@ def open_file(path: Path, *, create: bool) -> Connection:
         connection.path, connection.identity = path, identity(path)
         try:
             with connection.watch.ended():
-                _require_ours(connection, path)
-                _prepare(connection, path)
+                try:
+                    _require_ours(connection, path)
+                    _prepare(connection, path)
+                except sqlite3.OperationalError as error:
+                    if create or not _is_read_only(error):
+                        raise
+                    connection = _copied(connection)
         except BaseException as error:
             sqlite3.Connection.close(connection)
             if isinstance(error, (sqlite3.Error, UnicodeDecodeError)) and is_damage(error):
@@ -263,10 +164,14 @@ def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the file up to date and make it ready to be read and written."""
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -256")  # KiB: what is written is not read again
     if not _done(connection, "PRAGMA journal_mode = WAL"):
         raise sqlite3.OperationalError("database is locked")
+    _bring_up_to_date(connection, path)
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("PRAGMA temp_store = MEMORY")
     _migrate(connection, path)
     try:
         connection.execute("EXPLAIN DELETE FROM turns")  # which carries nothing out
@@ -274,6 +179,38 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         # Older versions of SQLite (3.40 is one) let no trigger write to FTS5 but in a trusted schema. By now this one is
         # known, word for word. A damaged index fails here too: whoever uses it will see.
         connection.execute("PRAGMA trusted_schema = ON")
+
+
+def _is_read_only(error: sqlite3.OperationalError) -> bool:
+    """Whether SQLite may not write the file, or nothing beside it. Python 3.10 gives no codes."""
+    return "readonly" in str(error)
+
+
+def _copied(unwritable: Connection) -> Connection:
+    """A copy of the file in memory, up to date; `unwritable` is closed."""
+    path = unwritable.path
+    copy = _connected("file::memory:")
+    copy.path, copy.identity = path, unwritable.identity
+    try:
+        try:
+            unwritable.backup(copy)
+        except sqlite3.OperationalError as error:
+            if not _is_read_only(error):
+                raise
+            # In a folder that cannot be written, SQLite reads a file in WAL mode only as one that nobody changes; what a
+            # killed process has left in a -wal is missing then.
+            with closing(_connected(f"{path.as_uri()}?immutable=1")) as unchanging:
+                unchanging.path = path
+                unchanging.backup(copy)
+        _require_ours(copy, path)
+        _bring_up_to_date(copy, path)
+        copy.is_copy = True
+    except BaseException:
+        sqlite3.Connection.close(copy)
+        raise
+    finally:
+        sqlite3.Connection.close(unwritable)
+    return copy
 
 
 def _text(stored: bytes) -> str:
@@ -348,7 +285,9 @@ def _is_done(connection: sqlite3.Connection, statement: str) -> bool:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
-    """All of what is done inside, or nothing."""
+    """All of what is done inside, or nothing. `BEGIN IMMEDIATE` is for changes: sqlite3.Error in a copy."""
+    if begin == "BEGIN IMMEDIATE" and isinstance(connection, Connection) and connection.is_copy:
+        raise sqlite3.OperationalError("attempt to write a readonly database")
     connection.execute(begin)
     try:
         yield

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Final
 
 _CREATE: Final = re.compile(r"\s*CREATE (TABLE|VIRTUAL TABLE|TRIGGER) (\w+)")
+_ADD_COLUMN: Final = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (.+)")
 #: The tables that FTS5 makes for itself have columns and keys. Their statements differ between versions of SQLite, so they
 #: are checked for having nothing else: no expression, no constraint.
 _PLAIN_TABLE: Final = re.compile(
@@ -61,12 +62,15 @@ def _schema(connection: sqlite3.Connection) -> list[tuple[str, str, bool, str]]:
 
 def _made_by(statements: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Name → kind and statement, as SQLite keeps it."""
-    found = ((_CREATE.match(statement), statement) for statement in statements)
-    return {
-        match[2]: ("trigger" if match[1] == "TRIGGER" else "table", _on_one_line(statement))
-        for match, statement in found
-        if match
-    }
+    made: dict[str, tuple[str, str]] = {}
+    for statement in statements:
+        if match := _CREATE.match(statement):
+            made[match[2]] = ("trigger" if match[1] == "TRIGGER" else "table", _on_one_line(statement))
+        elif added := _ADD_COLUMN.match(statement):
+            # SQLite writes an added column into the statement of the table, before its last bracket.
+            kind, sql = made[added[1]]
+            made[added[1]] = kind, _on_one_line(f"{sql.removesuffix(')')}, {added[2]})")
+    return made
 
 
 def _is_harmless(kind: str, name: str, is_stored: bool, sql: str, ours: dict[str, tuple[str, str]]) -> bool:
@@ -84,7 +88,7 @@ def _is_key(kind: str, name: str, sql: str) -> bool:
 
 
 def _on_one_line(sql: str) -> str:
-    return " ".join(sql.split())
+    return " ".join(sql.split()).replace(" ,", ",").replace(" )", ")")
 
 
 def _quoted(name: str) -> str:

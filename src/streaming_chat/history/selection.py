@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, Final
 
 from streaming_chat.core.events import Outcome
+from streaming_chat.core.kinds import stamp
 
 #: What a turn without an outcome is called: it runs, or its process was killed.
 UNFINISHED: Final = "unfinished"
@@ -85,11 +86,6 @@ class Selection:
             if not _is_indexed(term):
                 places = " OR ".join(f"instr({text}, ?) > 0" for text in ("turns.prompt", "turns.text", PIECES_OF_TURN))
                 yield f"({places})", [term] * 3
-
-
-def stamp(moment: datetime) -> str:
-    """A moment as the file has it: UTC, milliseconds, sorted as text."""
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _is_indexed(term: str) -> bool:

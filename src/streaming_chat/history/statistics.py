@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from math import fsum
 from typing import Final
 
-from streaming_chat.core.events import Outcome
+from streaming_chat.core.events import Outcome, Usage
 from streaming_chat.core.prices import Prices
+from streaming_chat.core.record import TurnSummary
 from streaming_chat.core.timing import percentile
-from streaming_chat.history.rows import TurnSummary
 from streaming_chat.history.selection import OUTCOMES
 
 #: The kinds of tokens, by the API's names.
-TOKENS: Final = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+TOKENS: Final = tuple(one.name for one in fields(Usage))
 
 
 @dataclass(frozen=True)

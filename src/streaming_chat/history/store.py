@@ -5,51 +5,41 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from array import array
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
+from datetime import datetime, timezone
 from functools import partial
-from io import StringIO
 from pathlib import Path
-from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from streaming_chat.core.arrivals import KIND_OF_EVENT, arrival_words, to_bytes
 from streaming_chat.core.conversation import ChatRequest
 from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ChatError, UsageError
-from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, Started, TextDelta, ToolCallDelta
+from streaming_chat.core.events import Event
+from streaming_chat.core.kinds import GREATEST_INTEGER
+from streaming_chat.core.record import StoredTurn, TurnSummary, begun
 from streaming_chat.core.turn import Turn
 from streaming_chat.engine.protocols import TurnObserver
-from streaming_chat.history.damage import Damaged, NotOurs, is_damage, set_aside
+from streaming_chat.history.damage import NotOurs
+from streaming_chat.history.draft import Draft
 from streaming_chat.history.importing import import_turns
 from streaming_chat.history.rows import (
-    DELETE_PIECES,
+    DELETE_EMPTY_CONVERSATIONS,
     DELETE_PIECES_OF,
     DELETE_TURNS,
-    GREATEST_INTEGER,
-    INSERT_PIECE,
-    INSERT_TURN,
     SELECT_FIGURES,
     SELECT_LATEST,
+    SELECT_PATH,
     SELECT_SUMMARIES,
-    UPDATE_STARTED,
-    UPDATE_TURN,
     DamagedTurn,
-    StoredTurn,
-    TurnSummary,
-    as_json,
-    bindable,
     found_turn,
     stored_turn,
-    turn_begun,
-    turn_ended,
     turn_summary,
 )
-from streaming_chat.history.schema import Connection, open_file, shrink, transaction
-from streaming_chat.history.search import found_rows, mend_index, numbers
+from streaming_chat.history.schema import Connection, shrink, transaction
+from streaming_chat.history.search import found_rows, numbers
 from streaming_chat.history.selection import Selection
-from streaming_chat.text.secret import without_secret
+from streaming_chat.history.sound_file import SoundFile
 
 #: Seconds between two saves of a running turn. Half of the contract's second: the other half is for a slow disk.
 SAVE_INTERVAL = 0.5
@@ -68,7 +58,7 @@ EVERYTHING: Final = Selection()
 class Recorder(TurnObserver):
     """The record of one running turn, with the face of a renderer. `number` is None when nothing can be saved."""
 
-    def __init__(self, draft: _Draft, finish: Callable[[_Draft, Turn], None]) -> None:
+    def __init__(self, draft: Draft, finish: Callable[[Draft, Turn], None]) -> None:
         self._draft = draft
         self._finish = finish
 
@@ -86,89 +76,6 @@ class Recorder(TurnObserver):
         self._finish(self._draft, turn)
 
 
-class _Piece:
-    """What came since the last save, as it is saved: the events themselves would take twenty times as much memory."""
-
-    def __init__(self) -> None:
-        self.started: Started | None = None
-        self.texts = {kind: StringIO() for kind in KIND_OF_EVENT.values()}
-        self.calls: list[tuple[int, str, str]] = []
-        self.arrivals = array("Q")
-
-
-class _Draft:
-    """A running turn. The streaming thread notes what comes, the writer thread takes it; all else needs History's lock.
-
-    What has been saved is kept, so that the turn can be begun again in another file.
-    """
-
-    def __init__(self, row: dict[str, Any], secret: str | None) -> None:
-        self.number: int | None = None
-        self._secret = secret
-        self._row = _without(secret, row)
-        self._started: Started | None = None
-        self._pieces: list[dict[str, Any]] = []
-        self._saved = 0
-        self._lock = Lock()  # Held for no longer than an event, or a change of the piece, takes.
-        self._piece = _Piece()
-        self._start = 0.0
-
-    def note(self, event: Event) -> None:
-        """Something happened."""
-        with self._lock:
-            piece = self._piece
-            if isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta)):
-                kind = KIND_OF_EVENT[type(event)]
-                piece.texts[kind].write(event.text)
-                piece.arrivals.extend(arrival_words(event.at - self._start, kind, len(event.text)))
-            elif isinstance(event, ToolCallDelta):
-                piece.calls.append((event.index, event.name, event.arguments))
-                length = len(event.name) + len(event.arguments)
-                piece.arrivals.extend(arrival_words(event.at - self._start, "tool_call", length))
-            elif isinstance(event, Sent):
-                self._start = event.at
-            elif isinstance(event, Started):
-                piece.started = event
-
-    def take(self) -> bool:
-        """Let what came since the last time be what is saved next; whether there is anything."""
-        with self._lock:
-            piece, self._piece = self._piece, _Piece()
-        if piece.started is not None:
-            self._started = piece.started
-        if piece.arrivals:
-            texts = {kind: text.getvalue() for kind, text in piece.texts.items()}
-            calls, arrivals = as_json(piece.calls), to_bytes(piece.arrivals)
-            self._pieces.append(bindable({**texts, "tool_calls": calls, "arrivals": arrivals}))
-        return piece.started is not None or bool(piece.arrivals)
-
-    def write(self, connection: sqlite3.Connection, turn: Turn | None) -> int | None:
-        """Write what has been taken and is not in the file yet, or the whole `turn`; the turn's number in this file."""
-        number = connection.execute(INSERT_TURN, self._row).lastrowid if self.number is None else self.number
-        if turn is not None:
-            arrivals = b"".join(piece["arrivals"] for piece in self._pieces)
-            # The turn has all texts. A long answer takes as much memory as it must, not twice as much.
-            self._pieces = [{"arrivals": arrivals}]
-            ended = _without(self._secret, turn_ended(turn))
-            connection.execute(UPDATE_TURN, bindable({"id": number, "arrivals": arrivals, **ended}))
-            connection.execute(DELETE_PIECES, (number,))
-            return number
-        if self._started is not None:
-            values = {"id": number, "served_model": self._started.model, "request_id": self._started.request_id}
-            connection.execute(UPDATE_STARTED, bindable(values))
-        for seq, piece in enumerate(self._pieces[self._saved :], self._saved + 1):
-            connection.execute(INSERT_PIECE, {"turn_id": number, "seq": seq, **piece})
-        return number
-
-    def written(self, number: int | None) -> None:
-        """What `write` did is committed."""
-        self.number, self._saved = number, len(self._pieces)
-
-    def leave(self) -> None:
-        """The file is not the history's any more: nothing of the turn is in the next one yet."""
-        self.number, self._saved = None, 0
-
-
 class History:
     """The turns in the file at `path`, whose folder is made (mode 0700) with the first turn.
 
@@ -184,19 +91,43 @@ class History:
         self._notice = notice
         # One lock for the connection and all fields; its condition wakes the writer thread.
         self._changed = threading.Condition()
-        self._connection: Connection | None = None
-        self._running: set[_Draft] = set()
+        self._file = SoundFile(path, leave=self._leave, tell=lambda line: self._untold.append(line))
+        self._running: set[Draft] = set()
         self._writer: threading.Thread | None = None
         self._closed = False
         self._failed = False
         self._untold: list[str] = []
 
-    def recorder(self, request: ChatRequest, *, endpoint: str, session: str) -> Recorder:
+    @property
+    def _connection(self) -> Connection | None:
+        """The connection that is open."""
+        return self._file.connection
+
+    def recorder(
+        self,
+        request: ChatRequest,
+        *,
+        endpoint: str,
+        session: str,
+        conversation: str = "",
+        parent: int | None = None,
+    ) -> Recorder:
         """Begin a turn: its row is committed on return.
 
-        Raises `UsageError` when the file was written by a later version of the program.
+        `conversation` is the id of the conversation that it belongs to, the session's unless given; `parent` the number of
+        the turn before it there, which is left out when the file has no such turn. Raises `UsageError` when the file was
+        written by a later version of the program.
         """
-        draft = _Draft(turn_begun(request, endpoint, session), self._secret)
+        turn = begun(
+            request,
+            number=0,
+            session=session,
+            conversation=conversation,
+            parent=parent,
+            started_at=datetime.now(timezone.utc),
+            endpoint=endpoint,
+        )
+        draft = Draft(turn, self._secret)
         with self._changed:
             self._save([draft])
             if not self._failed:
@@ -268,6 +199,7 @@ class History:
                 connection.execute(DELETE_PIECES_OF, [json.dumps(meant)])
                 connection.execute(DELETE_TURNS, [json.dumps(meant)])
                 if meant:
+                    connection.execute(DELETE_EMPTY_CONVERSATIONS)
                     # What was deleted stays in the index until its parts are merged.
                     connection.execute("INSERT INTO words (words) VALUES ('optimize')")
             if meant:
@@ -286,6 +218,11 @@ class History:
             return None
         return self._read(lambda connection: stored_turn(connection, number))
 
+    def branch(self, number: int) -> list[int]:
+        """Turn `number` and those before it in its conversation, the first one first. Raises as `turns` does."""
+        found = self._read(lambda connection: [row["id"] for row in connection.execute(SELECT_PATH, (number,))])
+        return (found or [])[::-1]
+
     def add(self, turns: Sequence[StoredTurn], progress: Callable[[int], None] = lambda _: None) -> list[int | None]:
         """Take in turns from elsewhere, all or none: the number that each has got, None where it is there already.
 
@@ -298,7 +235,7 @@ class History:
 
         try:
             with self._changed:
-                return self._on_sound_file(take_in, create=True) or []
+                return self._file.do(take_in, create=True) or []
         except NotOurs as error:
             raise self._not_ours(error) from error
         except (sqlite3.Error, OSError, UnicodeDecodeError, OverflowError) as error:
@@ -316,14 +253,12 @@ class History:
             self._save_running()
             self._closed = True
             self._changed.notify_all()
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._file.close()
         if self._writer is not None:
             self._writer.join()
         self._tell()
 
-    def _run(self, draft: _Draft) -> None:
+    def _run(self, draft: Draft) -> None:
         self._running.add(draft)
         if self._writer is None:
             self._writer = threading.Thread(target=self._write, name="history", daemon=True)
@@ -344,7 +279,7 @@ class History:
         if any(taken):
             self._save(list(self._running))
 
-    def _finish(self, draft: _Draft, turn: Turn) -> None:
+    def _finish(self, draft: Draft, turn: Turn) -> None:
         with self._changed:
             if draft in self._running:
                 draft.take()
@@ -352,7 +287,7 @@ class History:
                 self._running.discard(draft)
         self._tell()
 
-    def _save(self, drafts: Sequence[_Draft], turn: Turn | None = None) -> None:
+    def _save(self, drafts: Sequence[Draft], turn: Turn | None = None) -> None:
         """Write what came of `drafts`, or the `turn` that one has become; nothing, once anything has failed."""
 
         def write(connection: sqlite3.Connection) -> None:
@@ -364,7 +299,7 @@ class History:
         if self._failed:
             return
         try:
-            self._on_sound_file(write, create=True)
+            self._file.do(write, create=True)
         except NotOurs as error:
             self._failed = True
             told = self._not_ours(error)
@@ -406,7 +341,7 @@ class History:
 
         try:
             with self._changed:
-                return self._on_sound_file(whole, create=False)
+                return self._file.do(whole, create=False)
         except NotOurs as error:
             raise self._not_ours(error) from error
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
@@ -418,75 +353,16 @@ class History:
         finally:
             self._tell()
 
-    def _on_sound_file(self, work: Callable[[sqlite3.Connection], _T], *, create: bool) -> _T | None:
-        """What `work` gives; None when there is no file and none is to be made.
-
-        When the file turns out to be damaged it is mended or set aside, and `work` is done again.
-        """
-        for cure in (self._mend, self._set_aside, None):
-            try:
-                connection = self._connected(create=create)
-                with connection.watch.ended():
-                    return work(connection)
-            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-                if cure is None or not is_damage(error):
-                    raise
-                cure(error)
-            except (FileNotFoundError, NotADirectoryError):
-                if create:
-                    raise
-                break
-        return None
-
-    def _connected(self, *, create: bool) -> Connection:
-        if self._closed:
-            raise sqlite3.ProgrammingError("it is closed")
-        if self._connection is not None and not self._connection.is_current:
-            self._let_go()
-        if self._connection is None:
-            self._connection = open_file(self.path, create=create)
-        return self._connection
-
-    def _mend(self, error: Exception) -> None:
-        try:
-            mended = False
-            if self._connection is not None:
-                with self._connection.watch.ended():
-                    mended = mend_index(self._connection)
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as worse:
-            if not is_damage(worse):
-                raise
-            mended = False
-        if mended:
-            self._untold.append("the index of the history was damaged and is made anew; no turn is lost")
-        else:
-            self._set_aside(error)
-
-    def _set_aside(self, error: Exception) -> None:
-        opened = error if isinstance(error, Damaged) else self._connection
-        found = opened.identity if opened is not None else None
-        self._let_go()
-        try:
-            aside = set_aside(self.path, found)
-        except OSError:
-            raise error from None  # It lies where nothing can be moved, and stays there.
-        if aside is not None:
-            self._untold.append(f"the history was damaged and is set aside as {aside}; a new one is begun")
-
     def _not_ours(self, error: NotOurs) -> UsageError:
         return UsageError(
             f"{self.path} is not a history of this program: {error}",
             kind=Kind.HISTORY_NOT_OURS,
         )
 
-    def _let_go(self) -> None:
-        """Close the file; what runs is begun again in the next one."""
-        connection, self._connection = self._connection, None
+    def _leave(self) -> None:
+        """The file is another one now: what runs is begun again in it."""
         for draft in self._running:
             draft.leave()
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
 
 
 def _skipped(numbers: Sequence[int]) -> str:
@@ -501,10 +377,6 @@ def _skipped(numbers: Sequence[int]) -> str:
 
 def _reason(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
-
-
-def _without(secret: str | None, row: dict[str, Any]) -> dict[str, Any]:
-    return {name: without_secret(value, secret) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _limit(limit: int | None) -> int:

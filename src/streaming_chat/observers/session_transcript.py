@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import json
 import os
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from streaming_chat.config.folders import SESSION_NAME, create_private
-from streaming_chat.core.arrivals import KIND_OF_EVENT, arrival_words, decode_arrivals, to_bytes
+from streaming_chat.core.arrivals import decode_arrivals, to_bytes
+from streaming_chat.core.collector import Collector
 from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ChatError, UsageError
-from streaming_chat.core.events import Event, ReasoningDelta, RefusalDelta, Sent, TextDelta, ToolCallDelta
+from streaming_chat.core.events import Event, Sent
+from streaming_chat.core.kinds import as_json
+from streaming_chat.core.record import StoredTurn, begun
 from streaming_chat.core.turn import Turn
 from streaming_chat.documents import written
 from streaming_chat.engine.protocols import TurnObserver
-from streaming_chat.history import StoredTurn
-from streaming_chat.history.rows import as_json, kept_endpoint, settings_of, stored_error
 from streaming_chat.terminal.notices import Advice
 from streaming_chat.text.secret import without_secret
 
@@ -43,14 +43,19 @@ class SessionTranscript(TurnObserver):
     ) -> None:
         self._folder = folder
         self._formats = formats
-        self._endpoint = kept_endpoint(endpoint)
+        self._endpoint = endpoint
         self._session = session
         self._secret = secret
         self._notice = notice
         self._advice = advice
         self._name = datetime.now().strftime(SESSION_NAME)
         self._turns: list[StoredTurn] = []
-        self._begin(0.0)
+        # The session's number of a turn → its number here.
+        self._numbers: dict[int, int] = {}
+        self._conversation = ""
+        self._parent: int | None = None
+        self._started_at = datetime.now(timezone.utc)
+        self._collector = Collector(with_texts=False)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
@@ -58,48 +63,40 @@ class SessionTranscript(TurnObserver):
                 f"no transcript can be written into {folder}: {problem.strerror}", kind=Kind.TRANSCRIPT_UNWRITABLE
             ) from None
 
-    def _begin(self, start: float) -> None:
-        self._start = start
-        self._started_at = datetime.now(timezone.utc)
-        self._arrivals = array("Q")
+    def begin(self, number: int | None, conversation: str, parent: int | None) -> None:
+        """A turn is about to be sent: its number and that of the turn before it, as the session counts them."""
+        self._conversation = conversation
+        self._parent = None if parent is None else self._numbers.get(parent)
+        if number is not None:
+            self._numbers[number] = len(self._turns) + 1
 
     def handle(self, event: Event) -> None:
         """Note when it came."""
         if isinstance(event, Sent):
-            self._begin(event.at)
-        elif isinstance(event, ToolCallDelta):
-            self._arrived(event.at, "tool_call", len(event.name) + len(event.arguments))
-        elif isinstance(event, (TextDelta, ReasoningDelta, RefusalDelta)):
-            self._arrived(event.at, KIND_OF_EVENT[type(event)], len(event.text))
-
-    def _arrived(self, at: float, kind: str, length: int) -> None:
-        self._arrivals.extend(arrival_words(at - self._start, kind, length))
+            self._started_at = datetime.now(timezone.utc)
+            self._collector = Collector(with_texts=False)
+        self._collector.handle(event)
 
     def end(self, turn: Turn) -> None:
         """Keep the turn."""
-        request = turn.request
+        number = len(self._turns) + 1
+        kept = begun(
+            turn.request,
+            number=number,
+            session=self._session,
+            conversation=self._conversation,
+            parent=self._parent,
+            started_at=self._started_at,
+            endpoint=self._endpoint,
+        ).ended(turn)
         self._turns.append(
-            StoredTurn(
-                number=len(self._turns) + 1,
-                session=self._session,
-                started_at=self._started_at,
-                endpoint=self._endpoint,
-                model=self._safe(request.model),
-                served_model=turn.model,
-                request_id=turn.request_id or (turn.error.request_id if turn.error else None),
-                outcome=turn.outcome,
-                finish_reason=turn.finish_reason,
-                usage=turn.usage,
-                timing=turn.timing,
-                prompt=self._safe(request.prompt),
-                settings=json.loads(self._safe(as_json(settings_of(request)))),
-                messages=tuple(replace(one, content=self._safe(one.content)) for one in request.messages),
-                text=turn.text,
-                reasoning=turn.reasoning,
-                refusal=turn.refusal,
-                tool_calls=turn.tool_calls,
-                error=stored_error(turn.error) if turn.error else None,
-                arrivals=tuple(decode_arrivals(to_bytes(self._arrivals))),
+            replace(
+                kept,
+                model=self._safe(kept.model),
+                prompt=self._safe(kept.prompt),
+                settings=json.loads(self._safe(as_json(kept.settings))),
+                messages=tuple(replace(one, content=self._safe(one.content)) for one in kept.messages),
+                arrivals=tuple(decode_arrivals(to_bytes(self._collector.take().arrivals))),
             )
         )
 

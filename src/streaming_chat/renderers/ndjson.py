@@ -31,7 +31,7 @@ from streaming_chat.core.events import (
     UsageReported,
 )
 from streaming_chat.core.prices import NO_PRICES, Prices
-from streaming_chat.core.turn import Turn
+from streaming_chat.core.turn import StoredError, Turn
 from streaming_chat.engine.protocols import Display
 from streaming_chat.terminal.output import Output
 from streaming_chat.text.sanitize import sanitize_json
@@ -128,15 +128,7 @@ def error_fields(error: ChatError | None) -> dict[str, Any] | None:
     """An error as JSON."""
     if error is None:
         return None
-    return {
-        "type": type(error).__name__,
-        "message": error.message,
-        "hint": error.hint,
-        "status": error.exit_status,
-        "status_code": error.status_code,
-        "request_id": error.request_id,
-        "code": error.code,
-    }
+    return {**asdict(StoredError.of(error)), "status": error.exit_status, "request_id": error.request_id}
 
 
 def _rounded(value: Any) -> Any:

@@ -20,7 +20,7 @@ from streaming_chat.core.usage_sums import UsageSums
 from streaming_chat.engine.loop import run_turn
 from streaming_chat.engine.observers import IsolatedObserver
 from streaming_chat.engine.protocols import Display, Provider, TurnObserver
-from streaming_chat.history import History, StoredTurn
+from streaming_chat.history import History, Recorder, StoredTurn
 from streaming_chat.observers.adaptations import Adaptations
 from streaming_chat.observers.session_log import SessionLog
 from streaming_chat.renderers.ndjson import NDJSONRenderer
@@ -75,6 +75,10 @@ class Session:
         self._in_chat = in_chat
         self.conversation = Conversation(stateful=settings.stateful)
         self._name = name
+        # The first conversation of a session has its name; /clear begins another one.
+        self._conversation_id = name if earlier is None else earlier.conversation
+        self._recorder: Recorder | None = None
+        self._asked = 0
         self._transcript = transcript
         if earlier is not None:
             self._resume(earlier)
@@ -120,10 +124,11 @@ class Session:
         self.last_turn = turn
         if turn.usage and turn.usage.prompt_tokens:
             self.conversation.learn(turn.request.messages, turn.usage.prompt_tokens)
+        number = self._recorder.number if self._recorder else self._asked
         if turn.outcome is Outcome.COMPLETE:
-            self.conversation.add(prompt, turn.text)
+            self.conversation.add(prompt, turn.text, number)
         else:
-            self.conversation.set_aside(prompt, turn.text)
+            self.conversation.set_aside(prompt, turn.text, number)
         if turn.error is not None and is_too_long(turn.error) and (count := self.conversation.take_in_again()):
             self.notices.notice(f"leaving turns out did not help: {counted(count, 'turn goes', 'turns go')} along again")
         # What failed before the server began to answer has nothing to be counted.
@@ -140,15 +145,23 @@ class Session:
         self.settings = self.settings.changed("stateful", stateful, "the chat")
         self.conversation.stateful = stateful
 
+    def clear(self) -> int:
+        """Begin a new conversation; how many turns the one before had as context."""
+        self._conversation_id = os.urandom(16).hex()
+        return self.conversation.clear()
+
     def _resume(self, earlier: StoredTurn) -> None:
-        """Go on behind a turn of the history."""
+        """Continue from a turn of the history."""
         is_whole = earlier.outcome is Outcome.COMPLETE
-        self.conversation.resume([*earlier.messages, *([Message("assistant", earlier.text)] if is_whole else [])])
+        branch = self._history.branch(earlier.number) if self._history else []
+        answers = [Message("assistant", earlier.text)] if is_whole else []
+        # A turn without a complete answer comes before no other one.
+        self.conversation.resume([*earlier.messages, *answers], branch if is_whole else branch[:-1])
         system = next((message.content for message in earlier.messages if message.role == "system"), None)
         if system and not self.settings.is_set("system"):
             self.settings = self.settings.changed("system", system, f"turn {earlier.number}")
         if not is_whole:
-            self.conversation.set_aside(earlier.prompt, earlier.text)
+            self.conversation.set_aside(earlier.prompt, earlier.text, earlier.number)
             self.notices.notice(f"the answer of turn {earlier.number} is not whole and does not go along")
         going_along = counted(len(self.conversation.along), "turn goes along", "turns go along")
         self.notices.notice(f"going on behind turn {earlier.number} with {self.settings.model}: {going_along}")
@@ -214,13 +227,22 @@ class Session:
             answer = PlainRenderer(self.output)
         # The history comes first: whatever happens to the others, the turn is kept.
         observers: list[TurnObserver] = []
+        self._asked += 1
         if self._history:
-            recorder = self._history.recorder(request, endpoint=self.provider.endpoint, session=self._name)
-            observers.append(IsolatedObserver("the history", recorder))
+            self._recorder = self._history.recorder(
+                request,
+                endpoint=self.provider.endpoint,
+                session=self._name,
+                conversation=self._conversation_id,
+                parent=self.conversation.parent,
+            )
+            observers.append(IsolatedObserver("the history", self._recorder))
         observers += [answer, *hints, IsolatedObserver("what is known of the model", self.adaptations)]
         if self.log:
             observers.append(IsolatedObserver("the log", self.log))
         if self._transcript:
+            number = self._recorder.number if self._recorder else self._asked
+            self._transcript.begin(number, self._conversation_id, self.conversation.parent)
             observers.append(IsolatedObserver("the transcript", self._transcript))
         observers.append(
             StatusRenderer(

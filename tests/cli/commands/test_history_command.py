@@ -219,6 +219,8 @@ def test_json_has_everything(path: Path) -> None:
     assert turn == {
         "number": 1,
         "session": "s",
+        "conversation": "s",
+        "parent": None,
         "started_at": "2025-12-11T03:04:05.678000+00:00",
         "endpoint": "http://localhost:8080/v1",
         "model": "gpt-4o-mini",

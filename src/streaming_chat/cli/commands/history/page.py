@@ -13,7 +13,8 @@ from streaming_chat.history import StoredTurn
 def page(turn: StoredTurn, clean: Callable[[str], str], prices: Prices = NO_PRICES) -> Iterator[str]:
     """Header, messages, answer, end; each text out of the history has gone through `clean`."""
     yield one_line(clean(heading(turn)))
-    if told := " · ".join(facts(turn)):
+    place = [] if turn.parent is None else [f"after turn {turn.parent}"]
+    if told := " · ".join([*place, *facts(turn)]):
         yield one_line(clean(told))
     speeches = [(speaker(message), message.content) for message in turn.messages] + list(answers(turn))
     if turn.text:

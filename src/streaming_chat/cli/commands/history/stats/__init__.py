@@ -14,7 +14,7 @@ from streaming_chat.cli.commands.history.stats.as_json import as_object
 from streaming_chat.cli.commands.history.stats.text import text
 from streaming_chat.core.errors import UsageError
 from streaming_chat.core.prices import Prices
-from streaming_chat.history.rows import TurnSummary
+from streaming_chat.history import TurnSummary
 from streaming_chat.history.statistics import Statistics, statistics
 from streaming_chat.text.sanitize import sanitize_json
 

@@ -93,6 +93,8 @@ def turns(draw: st.DrawFn) -> StoredTurn:
     return StoredTurn(
         number=draw(st.integers(1, 99)),
         session=draw(_texts),
+        conversation=draw(_texts),
+        parent=None,
         started_at=at.replace(microsecond=at.microsecond // 1000 * 1000, tzinfo=timezone.utc),
         endpoint=draw(st.text("abc/:.", max_size=20).map(lambda name: f"http://{name.strip('/')}")),
         model=draw(_texts),
