@@ -38,7 +38,11 @@ def plain_text_of(chunk: object) -> str | None:  # one test after the other, as 
     for field, value in choice.items():
         if value is not None and field not in _OF_CHOICE:
             return None
-    delta = choice.get("delta")
+    return _plain_content(choice.get("delta"))
+
+
+def _plain_content(delta: object) -> str | None:
+    """The text of a delta that has nothing else in it; None for any other."""
     if type(delta) is not dict:
         return None
     content = delta.get("content")
