@@ -68,7 +68,7 @@ def help_text(*command: str, columns: str = _WITHOUT_BREAKS) -> str:
 
 
 def _main_help() -> str:
-    return _block(laid_out(help_text()))
+    return _block(_run(["--help"]).stdout)
 
 
 def _history_help() -> str:

@@ -19,6 +19,7 @@ from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
+from streaming_chat.core.error_kinds import Kind
 from streaming_chat.core.errors import ChatError, NotAStream, ServerError
 from streaming_chat.core.json_text import has_too_many_values
 from streaming_chat.core.limits import LONGEST_EVENT, TOO_LONG, TOO_MANY_VALUES
@@ -76,18 +77,28 @@ class ChunkStream(ChunkSource):
                         self._has_chunks = self._is_alive = self._has_answer = True
                         yield chunk
                         continue
-                    if chunk is DONE and not self._has_chunks and (answer := self._answer_in_one_piece(head)) is not None:
-                        yield from self._told(answer)
-                    yield from self._told(chunk)
-                    if chunk is DONE:
-                        self._is_done = True
+                    yield from self._of_any_kind(chunk, head)
+                    if self._is_done:
                         return
-                    self._look_at(chunk)
                 chunk = None  # A large one is not kept while the next one is read.
         except ChatError:
             raise  # The stream has said so itself: what stands behind it is no part of the answer.
         except Exception as problem:  # noqa: BLE001 # every failure is translated
             self._failure = translate(problem, self._endpoint, began=decoder.saw_event_stream)
+        yield from self._at_end(decoder, head)
+
+    def _of_any_kind(self, chunk: Any, head: bytearray) -> Iterator[Any]:
+        """The chunk, which is not a piece of text alone; before `[DONE]`, the answer in one piece that `head` may be."""
+        if chunk is DONE and not self._has_chunks and (answer := self._answer_in_one_piece(head)) is not None:
+            yield from self._told(answer)
+        yield from self._told(chunk)
+        if chunk is DONE:
+            self._is_done = True
+        else:
+            self._look_at(chunk)
+
+    def _at_end(self, decoder: SSEDecoder, head: bytearray) -> Iterator[Any]:
+        """What is left when the body has ended without `[DONE]`; ChatError for a failure."""
         if decoder.is_too_long:
             raise self._too_much(f"an event {TOO_LONG}" if decoder.saw_event_stream else f"a line {TOO_LONG}")
         yield from self._last_words(decoder)
@@ -118,18 +129,22 @@ class ChunkStream(ChunkSource):
                     return
                 if head:
                     self._look_at_head(head)
-                if not self._is_alive:
-                    continue  # A keep-alive does not prolong the wait.
-                # Anew with all that comes: what still comes is not cut off.
-                if grace is not None:
-                    grace.cancel()
-                if self._finished:
-                    grace = _after_grace(self._hang_up)
-                elif not self._has_chunks and b"{" in head[:_BEFORE_JSON]:
-                    grace = _after_grace(partial(self._hang_up_if_whole, head))
+                if self._is_alive:  # A keep-alive does not prolong the wait.
+                    grace = self._next_grace(grace, head)
         finally:
             if grace is not None:
                 grace.cancel()
+
+    def _next_grace(self, grace: threading.Timer | None, head: bytearray) -> threading.Timer | None:
+        """A timer in place of `grace` that ends the wait for more; None where the answer cannot be over."""
+        # Again with each piece: what still comes is not cut off.
+        if grace is not None:
+            grace.cancel()
+        if self._finished:
+            return _after_grace(self._hang_up)
+        if not self._has_chunks and b"{" in head[:_BEFORE_JSON]:
+            return _after_grace(partial(self._hang_up_if_whole, head))
+        return None
 
     def _read(self, decoder: SSEDecoder) -> bytes | None:
         """The next piece of the body; None at its end, and where it breaks off."""
@@ -219,7 +234,7 @@ class ChunkStream(ChunkSource):
                 return [self._endpoint.without_secret(data)]
             raise _NotJSON(
                 f"{self._endpoint.host} sent an event that is not JSON",
-                "ask again; what came before it is kept",
+                kind=Kind.ANSWER_CUT,
                 request_id=self.request_id,
             ) from None
         if event.event == "error" and _error_in(chunk) is None:
