@@ -11,6 +11,7 @@ columns. Only the layout is normalised: every word of it comes from the program.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import os
 import pty
 import re
@@ -23,13 +24,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from streaming_chat.config.options import OPTIONS, Settings
+from streaming_chat.chat.commands import COMMANDS
+from streaming_chat.cli.man_page import man_page
+from streaming_chat.cli.specification import Argument, every, specifications
+from streaming_chat.config.options import GROUPS, OPTIONS, Settings
 from streaming_chat.core import errors
+from streaming_chat.core.conversation import ChatRequest
+from streaming_chat.core.events import Outcome
+from streaming_chat.core.exit_status import MEANINGS
 from streaming_chat.core.prices import NO_PRICES
+from streaming_chat.core.timing import Timing
+from streaming_chat.core.turn import Turn
+from streaming_chat.renderers.ndjson import NAMES, end_line
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "streaming_chat"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+#: The man page, as the wheel installs it.
+MAN_PAGE = ROOT / "data" / "share" / "man" / "man1" / "streaming-chat.1"
 
 #: The width of the help, columns.
 WIDTH = 100
@@ -51,11 +63,12 @@ def regenerated(page: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Rewrite what is stale, or with `--check` name it."""
-    stale = [page for page in PAGES if regenerated(page.read_text(encoding="utf-8")) != page.read_text(encoding="utf-8")]
-    for page in stale:
-        sys.stdout.write(f"{page.relative_to(ROOT)}\n")
+    current = {page: regenerated(page.read_text(encoding="utf-8")) for page in PAGES} | {MAN_PAGE: man_page()}
+    stale = [path for path, text in current.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        sys.stdout.write(f"{path.relative_to(ROOT)}\n")
         if "--check" not in arguments:
-            page.write_text(regenerated(page.read_text(encoding="utf-8")), encoding="utf-8")
+            path.write_text(current[path], encoding="utf-8")
     return 1 if stale and "--check" in arguments else 0
 
 
@@ -166,6 +179,64 @@ def _as_from_3_13(invocation: str) -> str:
 # What the program's tables say
 
 
+def _options() -> str:
+    """Every option, a table a group."""
+    parts = []
+    for group, title in GROUPS.items():
+        rows = []
+        for name, option in OPTIONS.items():
+            if option.group != group:
+                continue
+            flags = ", ".join(f"`{flag}{' ' + option.metavar if option.metavar else ''}`" for flag in option.flags)
+            environment = f"`{option.environment}`" if option.environment else "–"
+            key = f"`{name}`" if option.in_config_file else "–"
+            rows.append(tuple(map(_cell, (flags or "–", environment, key, _built_in(name), option.help))))
+        parts.append(f"### {title}\n\n{_table(('Flag', 'Environment', 'config.toml', 'Built-in', 'Meaning'), rows)}")
+    return "\n\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    """`text` in a cell of a table: a pipe in it would end the cell, in code too."""
+    return text.replace("|", "\\|")
+
+
+def _commands() -> str:
+    """Every sub-command and action, with its own arguments."""
+    parts = []
+    for one in every(specifications()):
+        rows = [_argument_row(argument) for argument in one.arguments if "-h" not in argument.flags]
+        table = f"\n\n{_table(('Argument', 'Meaning'), rows)}" if rows else ""
+        parts.append(f"### `{one.usage}`\n\n{one.help[:1].upper()}{one.help[1:]}.{table}")
+    return "\n\n".join(parts)
+
+
+def _argument_row(argument: Argument) -> tuple[str, str]:
+    return _cell(f"`{argument.invocation}`"), _cell(argument.help)
+
+
+def _events() -> str:
+    """The lines of `--json`, from the renderer's own table."""
+    rows = []
+    for event, name in NAMES.items():
+        fields = ", ".join(f"`{one.name}`" for one in dataclasses.fields(event))  # type: ignore[arg-type]
+        rows.append((f"`{name}`", fields, _cell(" ".join((event.__doc__ or "").split("\n\n")[0].split()))))
+    turn = Turn(ChatRequest("", ()), "", "", Outcome.COMPLETE, None, None, Timing(0.0))
+    end = ", ".join(f"`{name}`" for name in list(end_line(turn, None))[1:])
+    return _table(("Event", "Fields", "Meaning"), [*rows, ("`end`", end, "The turn is over: always the last line.")])
+
+
+def _exit_statuses() -> str:
+    return _table(("Status", "Meaning"), [(str(status), meaning) for status, meaning in MEANINGS.items()])
+
+
+def _chat_command_table() -> str:
+    rows = [
+        (f"`{' '.join(part for part in (one.name, _cell(one.arguments)) if part)}`", _cell(one.help))
+        for one in COMMANDS.values()
+    ]
+    return _table(("Command", "Meaning"), rows)
+
+
 def _settings() -> str:
     rows = []
     for name, option in OPTIONS.items():
@@ -262,6 +333,11 @@ EXCERPTS: Mapping[str, Callable[[], str]] = {
     "history-help": _history_help,
     "chat-commands": _chat_commands,
     "settings": _settings,
+    "options": _options,
+    "commands": _commands,
+    "chat-command-table": _chat_command_table,
+    "events": _events,
+    "exit-statuses": _exit_statuses,
     "errors": _errors,
     "modules": _modules,
     "importers": _importers,

@@ -245,6 +245,7 @@ def test_the_python_api_reaches_the_engine_and_the_providers_alone():
 
 #: Where a name may be looked up that is not written out, and what for.
 BY_NAME = {
+    "core/record.py": "the fields of a record, which its one list names",
     "providers/network.py": "the HTTP library has no public way to what it knows of a connection; options that systems lack",
     "providers/dial.py": "options of sockets that systems lack",
     "providers/socket_stream.py": "`select.poll`, which Windows lacks",

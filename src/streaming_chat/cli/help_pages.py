@@ -18,11 +18,11 @@ _COLUMN: Final = 27
 #: Lines are no longer than this, however wide the terminal is.
 _LONGEST: Final = 100
 
-_DESCRIPTION: Final = (
+DESCRIPTION: Final = (
     "Ask a model and see every token the moment it arrives. Without PROMPT, in a terminal, a chat opens. Piped input is the "
     "prompt, or is added to the one given; - stands for it at another place."
 )
-_SOURCES: Final = (
+SOURCES: Final = (
     "Settings come from flags, the environment, .env (the nearest one upward) and config.toml, in this order. The key is "
     "read from OPENAI_API_KEY, or the variable that --api-key-env names. Without a key, the embedded model answers."
 )
@@ -30,7 +30,7 @@ _SOURCES: Final = (
 
 def short_help() -> str:
     """Return the help that fits on a screen: the options that are used every day."""
-    lines = [f"usage: {PROGRAM} [OPTIONS] [PROMPT ...]", "", *_wrapped(_DESCRIPTION), ""]
+    lines = [f"usage: {PROGRAM} [OPTIONS] [PROMPT ...]", "", *_wrapped(DESCRIPTION), ""]
     for group, title in GROUPS.items():
         common = [
             (_invocation(one), one.brief) for one in OPTIONS.values() if one.group == group and one.brief and one.flags
@@ -44,7 +44,7 @@ def short_help() -> str:
 def full_help() -> str:
     """Return the help with everything."""
     lines = [f"usage: {PROGRAM} [OPTIONS] [PROMPT ...]", f"       {PROGRAM} [OPTIONS] COMMAND [ARGUMENTS]", ""]
-    lines += [*_wrapped(_DESCRIPTION), ""]
+    lines += [*_wrapped(DESCRIPTION), ""]
     for group, title in GROUPS.items():
         rows = ((_invocation(one), described(name)) for name, one in OPTIONS.items() if one.group == group and one.flags)
         lines += [f"{title}:", *_table(rows), ""]
@@ -55,7 +55,7 @@ def full_help() -> str:
     lines += ["", "Commands:", *_commands()]
     words = ", ".join(RESERVED)
     lines += _wrapped(f"A prompt that begins with such a word, or with {words}, must follow --.", indent="  ")
-    lines += ["", *_wrapped(_SOURCES), "", "Exit status:"]
+    lines += ["", *_wrapped(SOURCES), "", "Exit status:"]
     lines += [f"  {status:>3}  {meaning}" for status, meaning in MEANINGS.items()]
     return "\n".join(lines) + "\n"
 

@@ -38,7 +38,7 @@ from streaming_chat.text.sanitize import sanitize_json
 from streaming_chat.text.surrogates import SurrogateJoiner
 
 #: The name of each event that is a line; `end` is the turn.
-_NAMES: dict[type[object], str] = {
+NAMES: dict[type[object], str] = {
     Started: "start",
     TextDelta: "delta",
     ReasoningDelta: "reasoning",
@@ -82,7 +82,7 @@ class NDJSONRenderer(Display):
         """One line, unless the event is the end, which has its own."""
         if isinstance(event, Sent):
             self._start = event.at
-        name = _NAMES.get(type(event))
+        name = NAMES.get(type(event))
         if name is None:
             return
         fields = dict(vars(event))
@@ -92,24 +92,7 @@ class NDJSONRenderer(Display):
 
     def end(self, turn: Turn) -> None:
         """The last line: the whole turn."""
-        timing = asdict(turn.timing)
-        self._write(
-            {
-                "event": "end",
-                "outcome": turn.outcome.value,
-                "finish_reason": turn.finish_reason,
-                "text": turn.text,
-                "reasoning": turn.reasoning,
-                "refusal": turn.refusal,
-                "tool_calls": [asdict(call) for call in turn.tool_calls],
-                "model": turn.model,
-                "request_id": turn.request_id,
-                "usage": asdict(turn.usage) if turn.usage else None,
-                "cost": self._prices.cost_of_turn(turn.request.model, turn.model, turn.usage),
-                "timing": {name: _rounded(value) for name, value in timing.items()},
-                "error": error_fields(turn.error),
-            }
-        )
+        self._write(end_line(turn, self._prices.cost_of_turn(turn.request.model, turn.model, turn.usage)))
 
     def _write(self, line: dict[str, Any]) -> None:
         try:
@@ -122,6 +105,25 @@ class NDJSONRenderer(Display):
         # What is no character, in a server's error message or its request id, is U+FFFD here as everywhere.
         text = SurrogateJoiner().feed(text + "\n")
         self._output.write(sanitize_json(text) if self._output.is_terminal else text)
+
+
+def end_line(turn: Turn, cost: float | None) -> dict[str, Any]:
+    """Return the object of the last line."""
+    return {
+        "event": "end",
+        "outcome": turn.outcome.value,
+        "finish_reason": turn.finish_reason,
+        "text": turn.text,
+        "reasoning": turn.reasoning,
+        "refusal": turn.refusal,
+        "tool_calls": [asdict(call) for call in turn.tool_calls],
+        "model": turn.model,
+        "request_id": turn.request_id,
+        "usage": asdict(turn.usage) if turn.usage else None,
+        "cost": cost,
+        "timing": {name: _rounded(value) for name, value in asdict(turn.timing).items()},
+        "error": error_fields(turn.error),
+    }
 
 
 def error_fields(error: ChatError | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from streaming_chat.cli.argument_parser import FILE, ArgumentParser
+from streaming_chat.cli.argument_parser import FILE, MODEL, ArgumentParser
 from streaming_chat.cli.parser import checked
 from streaming_chat.config.values import file_path, number_between, one_of, one_or_more, seconds
 from streaming_chat.documents import FORMATS
@@ -104,7 +104,7 @@ def _add_selection(parser: ArgumentParser) -> None:
     )
     which.add_argument("--until", type=checked(moment), metavar="TIME", help="likewise; turns before it")
     which.add_argument("--outcome", type=checked(one_of(*OUTCOMES)), metavar="WORD", help=", ".join(OUTCOMES))
-    parser.completions["outcome"] = OUTCOMES
+    parser.completions |= {"outcome": OUTCOMES, "model": MODEL}
     which.add_argument("--session", metavar="NAME", help="the beginning of a session's name, as --json shows it")
 
 
