@@ -32,7 +32,7 @@ _OWN_FIELDS: Final = frozenset({"messages", "stream"})
 MessageLike = Message | Mapping[str, str]
 
 
-def stream(  # the fields of a request, each by its name
+def stream(  # noqa: PLR0913 # the fields of a request, each by its name
     prompt_or_messages: str | Sequence[MessageLike],
     *,
     model: str,

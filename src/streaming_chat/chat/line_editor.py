@@ -43,7 +43,7 @@ class LineEditor:
     `when_drawn` is called when the first prompt is there, `when_typing` at the first key of each message.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # what the editor is wired with, each by its name
         self,
         keyboard: Keyboard,
         *,

@@ -32,11 +32,28 @@ def man_page() -> str:
 
 def _lines() -> Iterator[str]:
     yield f'.TH {PROGRAM.upper()} 1 "" "{PROGRAM} {__version__}" "User Commands"'
-    yield from _section("NAME", [f"{PROGRAM} \\- {_text('ask a model, and see every token the moment it arrives')}"])
+    yield from (".SH NAME", f"{PROGRAM} \\- {_text('ask a model, and see every token the moment it arrives')}")
     yield ".SH SYNOPSIS"
     for rest in ("[\\fIOPTIONS\\fR] [\\fIPROMPT\\fR ...]", "[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGUMENTS\\fR]"):
         yield from (f"\\fB{_text(PROGRAM)}\\fR {rest}", ".br")
-    yield from _section("DESCRIPTION", [_text(DESCRIPTION)])
+    yield from (".SH DESCRIPTION", _text(DESCRIPTION))
+    yield from _options()
+    yield ".SH COMMANDS"
+    yield _text("A prompt that begins with the word of a command must follow --.")
+    for one in every(specifications()):
+        yield from _command(one)
+    yield ".SH EXIT STATUS"
+    yield from _list("B", ((str(status), meaning) for status, meaning in MEANINGS.items()))
+    yield from (".SH ENVIRONMENT", _text(SOURCES))
+    yield from _list("B", ((one.environment, f"as {one.flags[-1]}") for one in OPTIONS.values() if one.environment))
+    yield ".SH FILES"
+    yield from _list("I", _FILES)
+    yield ".SH EXAMPLES"
+    for call, text in _EXAMPLES:
+        yield from (_text(text), ".PP", ".RS 4", ".nf", _text(call), ".fi", ".RE", ".PP")
+
+
+def _options() -> Iterator[str]:
     yield ".SH OPTIONS"
     yield _text("Options stand before a command, after it, or after its action.")
     for group, title in GROUPS.items():
@@ -47,27 +64,11 @@ def _lines() -> Iterator[str]:
     yield ".SS Help"
     for argument in HELP_OPTIONS:
         yield from _item(argument)
-    yield ".SH COMMANDS"
-    yield _text("A prompt that begins with the word of a command must follow --.")
-    for one in every(specifications()):
-        yield from _command(one)
-    yield ".SH EXIT STATUS"
-    for status, meaning in MEANINGS.items():
-        yield from (".TP", f"\\fB{status}\\fR", _text(meaning))
-    yield from _section("ENVIRONMENT", [_text(SOURCES)])
-    for name, option in OPTIONS.items():
-        if option.environment:
-            yield from (
-                ".TP",
-                f"\\fB{_text(option.environment)}\\fR",
-                _text(f"as {option.flags[-1]}" if option.flags else name),
-            )
-    yield ".SH FILES"
-    for path, text in _FILES:
-        yield from (".TP", f"\\fI{_text(path)}\\fR", _text(text))
-    yield ".SH EXAMPLES"
-    for call, text in _EXAMPLES:
-        yield from (_text(text), ".PP", ".RS 4", ".nf", _text(call), ".fi", ".RE", ".PP")
+
+
+def _list(font: str, entries: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for name, text in entries:
+        yield from (".TP", f"\\f{font}{_text(name)}\\fR", _text(text))
 
 
 def _command(one: Specification) -> Iterator[str]:
@@ -82,11 +83,6 @@ def _item(argument: Argument) -> Iterator[str]:
     flags = ", ".join(f"\\fB{_text(flag)}\\fR" for flag in sorted(argument.flags, key=lambda flag: flag.startswith("--")))
     value = f"\\fI{_text(argument.metavar)}\\fR" if argument.metavar else ""
     yield from (".TP", " ".join(part for part in (flags, value) if part), _text(argument.help))
-
-
-def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
-    yield f".SH {title}"
-    yield from lines
 
 
 def _text(text: str) -> str:

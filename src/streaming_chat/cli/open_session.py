@@ -21,7 +21,7 @@ def open_session(context: Context, *, in_chat: bool) -> Session:
     """Connect, and open a session with what the settings keep of it. ChatError where that fails."""
     from streaming_chat.history import History, kept_endpoint
     from streaming_chat.observers.session_log import SessionLog
-    from streaming_chat.session.session import Session
+    from streaming_chat.session.session import Records, Session
 
     provider, settings = connect(context, in_chat=in_chat)
     endpoint = provider.endpoint
@@ -61,11 +61,7 @@ def open_session(context: Context, *, in_chat: bool) -> Session:
         name=name,
         output=context.output,
         notices=context.notices,
-        history=history,
-        log=log,
-        transcript=_transcript(context, endpoint, name),
-        telemetry=telemetry,
-        adaptations=context.adaptations(endpoint),
+        records=Records(context.adaptations(endpoint), history, log, _transcript(context, endpoint, name), telemetry),
         in_chat=in_chat,
         earlier=earlier,
     )

@@ -20,7 +20,7 @@ from streaming_chat.text.secret import masked
 _LONGEST_VALUE: Final = 160
 
 
-def trust_command(
+def trust_command(  # noqa: PLR0913 # the world of the command, passed in by name
     action: str,
     given: str | None,
     *,

@@ -33,7 +33,7 @@ _LONGEST_UNTRUSTED = 500
 _UNDER_PRIVATE: Mapping[str, Any] = {"no_history": True, "log_dir": None, "export_dir": None, "otel_content": False}
 
 
-def load(
+def load(  # noqa: PLR0913 # the sources of the settings, each by its name
     flags: Mapping[str, str],
     environment: Mapping[str, str],
     *,

@@ -44,7 +44,7 @@ class ChatError(Exception):
     #: Seconds after which the server wants to be asked again, where it said so.
     retry_after: float | None = None
 
-    def __init__(  # every fact has a name, and all but the message may be absent
+    def __init__(  # noqa: PLR0913 # every fact has a name, and all but the message may be absent
         self,
         message: str,
         hint: str = "",

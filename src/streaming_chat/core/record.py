@@ -140,7 +140,7 @@ SUMMARY_COLUMNS: Final = tuple(column for column in _columns(TurnSummary) if col
 ENDED_COLUMNS: Final = tuple(column for column in COLUMNS if "taken" in column.of.metadata)
 
 
-def begun(
+def begun(  # noqa: PLR0913 # the parts of a turn that has begun
     request: ChatRequest,
     *,
     number: int,

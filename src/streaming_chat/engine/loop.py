@@ -36,7 +36,7 @@ class TurnRun:
     hear from the provider when it begins to wait, where it can tell.
     """
 
-    def __init__(  # the world of a turn, each part by its name
+    def __init__(  # noqa: PLR0913 # the world of a turn, each part by its name
         self,
         request: ChatRequest,
         provider: Provider,
@@ -148,7 +148,7 @@ class _Ending(NamedTuple):
     leave: BaseException | None = None
 
 
-def run_turn(  # the world of a turn, each part by its name
+def run_turn(  # noqa: PLR0913 # the world of a turn, each part by its name
     request: ChatRequest,
     provider: Provider,
     observers: Sequence[TurnObserver],

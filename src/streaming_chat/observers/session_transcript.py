@@ -30,7 +30,7 @@ from streaming_chat.text.secret import without_secret
 class SessionTranscript(TurnObserver):
     """A transcript in the making. It takes turns as a renderer does."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # what a transcript is about and where it goes, each by its name
         self,
         folder: Path,
         formats: Sequence[str],

@@ -48,7 +48,7 @@ _UNREAD = {"X-Stainless-Raw-Response": "stream"}
 class OpenAISDK(Provider):
     """An endpoint that speaks the Chat Completions API."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # an endpoint and how it is reached, each by its name
         self,
         base_url: str,
         api_key: str | None,

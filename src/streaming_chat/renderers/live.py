@@ -35,7 +35,7 @@ class LiveRenderer(TerminalRenderer):
     ImportError where the libraries for it are not installed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # how an answer looks, each choice by its name
         self,
         output: Output,
         aside: Output,

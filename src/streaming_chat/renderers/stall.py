@@ -58,7 +58,7 @@ class StallHint(Display):
     take some of the answer, there is no silence that anybody sees. Nothing is drawn while `may_draw` says no.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # tests pass in the clock and the terminal
         self,
         output: Output,
         aside: Output,

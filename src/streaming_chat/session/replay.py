@@ -22,7 +22,7 @@ from streaming_chat.terminal.output import Output
 from streaming_chat.terminal.signals import one_interrupt
 
 
-def replay(
+def replay(  # noqa: PLR0913 # how an answer is shown again, each by its name
     turn: StoredTurn,
     settings: Settings,
     output: Output,

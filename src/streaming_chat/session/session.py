@@ -6,7 +6,7 @@ import gc
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from streaming_chat.config.options import Settings, parse
@@ -41,10 +41,21 @@ if TYPE_CHECKING:
     from streaming_chat.observers.telemetry import Telemetry
 
 
-class Session:
-    """One run of the program. What is None of `history`, `log`, `transcript` and `telemetry` is not kept, or not told."""
+@dataclass(frozen=True)
+class Records:
+    """What is kept of a session, or told of it elsewhere; what is None is not."""
 
-    def __init__(
+    adaptations: Adaptations
+    history: History | None = None
+    log: SessionLog | None = None
+    transcript: SessionTranscript | None = None
+    telemetry: Telemetry | None = None
+
+
+class Session:
+    """One run of the program."""
+
+    def __init__(  # noqa: PLR0913 # what a session is wired with, each by its name
         self,
         settings: Settings,
         provider: Provider,
@@ -52,26 +63,23 @@ class Session:
         name: str,
         output: Output,
         notices: Notices,
-        history: History | None,
-        log: SessionLog | None,
-        transcript: SessionTranscript | None,
-        telemetry: Telemetry | None,
-        adaptations: Adaptations,
+        records: Records,
         in_chat: bool,
         earlier: StoredTurn | None = None,
     ) -> None:
+        """`name` is that of the session in the records; `earlier` the turn of the history to continue from."""
         self.settings = settings
         self.provider = provider
         self.output = output
         self.notices = notices
-        self.log = log
-        self.adaptations = adaptations
+        self.log = records.log
+        self.adaptations = records.adaptations
         self.keyboard = Keyboard(output)
         self.last_turn: Turn | None = None
         self.last_prompt: str | None = None
         self.usage_sums = UsageSums()
-        self._history = history
-        self._telemetry = telemetry
+        self._history = records.history
+        self._telemetry = records.telemetry
         self._in_chat = in_chat
         self.conversation = Conversation(stateful=settings.stateful)
         self._name = name
@@ -79,7 +87,7 @@ class Session:
         self._conversation_id = name if earlier is None else earlier.conversation
         self._recorder: Recorder | None = None
         self._asked = 0
-        self._transcript = transcript
+        self._transcript = records.transcript
         if earlier is not None:
             self._resume(earlier)
 

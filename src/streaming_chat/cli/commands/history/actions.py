@@ -72,7 +72,7 @@ def run(context: Context) -> int:
     )
 
 
-def history_command(
+def history_command(  # noqa: PLR0913 # the world of the command, passed in by name
     arguments: list[str],
     *,
     path: Path,
@@ -104,7 +104,7 @@ def history_command(
     )
 
 
-def _carried_out(
+def _carried_out(  # noqa: PLR0913 # the world of the command, passed in by name
     options: argparse.Namespace,
     *,
     path: Path,
@@ -129,7 +129,7 @@ def _carried_out(
 class _Command:
     """One call; a method for each action, which returns lines."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # the world of the command, passed in by name
         self,
         history: History,
         options: argparse.Namespace,

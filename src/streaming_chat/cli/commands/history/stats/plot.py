@@ -48,7 +48,7 @@ def plots(statistics: Statistics, columns: int | None, *, color: bool) -> Iterat
         yield "seconds, on a logarithmic axis; turns upwards"[:width]
 
 
-def _histogram(plotext: Any, values: Sequence[float], scale: Scale, width: int, label: int, *, color: bool) -> list[str]:
+def _histogram(plotext: Any, values: Sequence[float], scale: Scale, width: int, label: int, *, color: bool) -> list[str]:  # noqa: PLR0913 # plotext takes a plot in parts
     columns = (width - _FRAME - label) // _BAR * _BAR
     counts = scale.counts(values, columns // _BAR)
     filled = [(place, counts[place // _BAR]) for place in range(columns) if counts[place // _BAR]]
