@@ -42,6 +42,8 @@ SOURCE = ROOT / "src" / "streaming_chat"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 #: The man page, as the wheel installs it.
 MAN_PAGE = ROOT / "data" / "share" / "man" / "man1" / "streaming-chat.1"
+#: The picture of the rooms.
+STRUCTURE = ROOT / "docs" / "structure.svg"
 
 #: The width of the help, columns.
 WIDTH = 100
@@ -63,7 +65,8 @@ def regenerated(page: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Rewrite what is stale, or with `--check` name it."""
-    current = {page: regenerated(page.read_text(encoding="utf-8")) for page in PAGES} | {MAN_PAGE: man_page()}
+    current = {page: regenerated(page.read_text(encoding="utf-8")) for page in PAGES}
+    current |= {MAN_PAGE: man_page(), STRUCTURE: picture()}
     stale = [path for path, text in current.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         sys.stdout.write(f"{path.relative_to(ROOT)}\n")
@@ -275,6 +278,25 @@ def _modules() -> str:
     return _table(("Layer", "Module", "What it is"), rows)
 
 
+#: The counts of the state that docs/structure-before.svg shows (634c0f4, 2026-11-30), measured by docs/structure.py.
+_BEFORE = ("before", "40", "132", "154", "0", "0")
+
+
+def picture() -> str:
+    """What docs/structure.py draws of the source."""
+    script = runpy.run_path(str(ROOT / "docs" / "structure.py"))
+    drawn: str = script["drawn"](script["measured"](SOURCE))
+    return drawn
+
+
+def _structure() -> str:
+    """The counts of docs/structure.py, before the rooms and now."""
+    script = runpy.run_path(str(ROOT / "docs" / "structure.py"))
+    counts = script["counts"](script["measured"](SOURCE))
+    head = ("", "Rooms", "Modules", "Arrows between rooms", "Upward", "Circles of modules")
+    return _table(head, [_BEFORE, ("now", *map(str, counts))])
+
+
 def _importers() -> str:
     """The libraries with one importer, and when they are imported."""
     test = _layers_test()
@@ -340,6 +362,7 @@ EXCERPTS: Mapping[str, Callable[[], str]] = {
     "exit-statuses": _exit_statuses,
     "errors": _errors,
     "modules": _modules,
+    "structure": _structure,
     "importers": _importers,
     "wire": _wire,
 }

@@ -38,11 +38,11 @@ path { fill: none; stroke: #8c959f; stroke-width: 1.1; opacity: .75; }
 
 
 class Structure(NamedTuple):
-    """What was measured. `modules` and `rooms` map a name to the names that it imports; `sizes` are files and lines."""
+    """What was measured. `modules` and `rooms` map a name to the names that it imports; `sizes` are numbers of modules."""
 
     modules: Graph
     rooms: Graph
-    sizes: Mapping[str, tuple[int, int]]
+    sizes: Mapping[str, int]
 
 
 def measured(source: Path) -> Structure:
@@ -51,12 +51,11 @@ def measured(source: Path) -> Structure:
     names = {name.removesuffix(".__init__"): path for name, path in files.items() if name != "__init__"}
     modules = {name: set(_imported(path, set(names))) - {name} for name, path in names.items()}
     rooms: Graph = {}
-    sizes: dict[str, tuple[int, int]] = {}
-    for name, path in names.items():
+    sizes: dict[str, int] = {}
+    for name in names:
         room = name.partition(".")[0]
         rooms.setdefault(room, set()).update(other.partition(".")[0] for other in modules[name])
-        count, lines = sizes.get(room, (0, 0))
-        sizes[room] = (count + 1, lines + len(path.read_text(encoding="utf-8").splitlines()))
+        sizes[room] = sizes.get(room, 0) + 1
     return Structure(modules, {room: others - {room} for room, others in rooms.items()}, sizes)
 
 
@@ -117,22 +116,23 @@ def needed(graph: Graph) -> list[tuple[str, str]]:
     ]
 
 
-def summary(structure: Structure) -> str:
-    """The counts, on one line."""
+def counts(structure: Structure) -> tuple[int, int, int, int, int]:
+    """Rooms, modules, arrows between rooms, upward ones among them, circles of modules."""
     rooms, floor = structure.rooms, floors(structure.rooms)
     arrows = [(one, other) for one in rooms for other in rooms[one]]
     upward = sum(floor[one] <= floor[other] for one, other in arrows)
-    loops = len(circles(structure.modules))
-    modules = len(structure.modules)
-    return (
-        f"{len(rooms)} rooms, {modules} modules, {len(arrows)} arrows between rooms, {upward} upward, "
-        f"{loops} {'circle' if loops == 1 else 'circles'} of modules"
-    )
+    return len(rooms), len(structure.modules), len(arrows), upward, len(circles(structure.modules))
+
+
+def summary(structure: Structure) -> str:
+    """The counts, on one line."""
+    rooms, modules, arrows, upward, loops = counts(structure)
+    return f"{rooms} rooms, {modules} modules, {arrows} arrows between rooms, {upward} upward, {loops} circles of modules"
 
 
 def _size(structure: Structure, name: str) -> str:
-    files, lines = structure.sizes[name]
-    return f"{lines:,} lines" if files == 1 else f"{files} files, {lines:,} lines"
+    modules = structure.sizes[name]
+    return "1 module" if modules == 1 else f"{modules} modules"
 
 
 def drawn(structure: Structure) -> str:
@@ -142,7 +142,7 @@ def drawn(structure: Structure) -> str:
     place: dict[str, tuple[float, float, float]] = {}
     for level in range(top + 1):
         row = sorted(name for name in floor if floor[name] == level)
-        wide = [max(6.6 * len(_size(structure, name)), 8.2 * len(name), structure.sizes[name][1] / 18) + 16 for name in row]
+        wide = [max(90.0, 8.2 * len(name) + 16, structure.sizes[name] * 7.0) for name in row]
         free = _WIDTH - 2 * _MARGIN - sum(wide) - _GAP * (len(row) - 1)
         left = _MARGIN + max(0.0, free / 2)
         for name, width in zip(row, wide, strict=True):

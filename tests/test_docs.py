@@ -61,6 +61,10 @@ def section(path: Path, heading: str) -> str:
 # Excerpts
 
 
+def test_the_picture_of_the_structure_is_the_present_one():
+    assert regenerate.STRUCTURE.read_text(encoding="utf-8") == regenerate.picture(), "python docs/regenerate.py"
+
+
 @pytest.mark.parametrize("path", regenerate.PAGES, ids=name_of)
 def test_the_excerpts_are_what_the_program_says(path):
     page = path.read_text(encoding="utf-8")
