@@ -58,13 +58,17 @@ def parse_command(found: Command, arguments: list[str]) -> argparse.Namespace:
     parser = command_parser(found)
     actions = parser.actions()
     if not actions:
+        add_global_options(parser, is_hidden=True)
         return parser.parse_intermixed_args(arguments)
     # Options before the action are options of the action.
-    position = first_word(arguments, parser.flags())
+    position = first_word(arguments, {**_global_flags(), **parser.flags()})
     if position is not None and arguments[position] in actions:
         arguments = [arguments[position], *arguments[:position], *arguments[position + 1 :]]
     elif position is None and not {"-h", "--help"} & set(arguments):
         arguments = [next(iter(actions)), *arguments]
+    if arguments and arguments[0] in actions:
+        # To that parser alone: there are many options and many actions, and each costs time.
+        add_global_options(actions[arguments[0]], is_hidden=True)
     return parser.parse_args(arguments)
 
 
@@ -82,16 +86,19 @@ def main_parser() -> ArgumentParser:
 
 
 def command_parser(found: Command) -> ArgumentParser:
-    """Return the parser of a command: its own arguments, and the global options that it has no own option for."""
+    """Return the parser of a command's own arguments."""
     parser = ArgumentParser(
         prog=f"{PROGRAM} {found.NAME}",
         description=_sentence(found.HELP),
         epilog=f"Global options work here too: {PROGRAM} --help lists them.",
     )
     found.add_arguments(parser)
-    for one in [parser, *parser.actions().values()]:
-        add_global_options(one, is_hidden=True)
     return parser
+
+
+def _global_flags() -> dict[str, bool]:
+    """Return the flags of the global options, and whether a value follows each."""
+    return {flag: not option.is_switch for option in OPTIONS.values() for flag in option.flags}
 
 
 def add_global_options(parser: ArgumentParser, *, is_hidden: bool = False) -> None:
