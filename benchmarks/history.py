@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from streaming_chat.core.conversation import ChatRequest, Message
 from streaming_chat.core.record import begun
+from streaming_chat.history.open_file import open_file, transaction
 from streaming_chat.history.rows import INSERT_CONVERSATION, INSERT_TURN, row_of
-from streaming_chat.history.schema import open_file, transaction
 
 RUNS = 9
 _VOCABULARY = [f"word{number}" for number in range(20_000)]

@@ -293,7 +293,7 @@ def _structure() -> str:
     """The counts of docs/structure.py, before the rooms and now."""
     script = runpy.run_path(str(ROOT / "docs" / "structure.py"))
     counts = script["counts"](script["measured"](SOURCE))
-    head = ("", "Rooms", "Modules", "Arrows between rooms", "Upward", "Circles of modules")
+    head = ("", "Rooms", "Modules", "Arrows between rooms", "Upward", "Import cycles")
     return _table(head, [_BEFORE, ("now", *map(str, counts))])
 
 

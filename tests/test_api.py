@@ -209,12 +209,23 @@ def test_reasoning_is_an_event_of_its_own(ask, server):
         (("hi",), {"max_time": -1}),
         (("hi",), {"retries": -1}),
         (("hi",), {"stream": False}),
+        (("hi",), {"base_url": 5}),
+        (("hi",), {"system": 3}),
+        (("hi",), {"api_key": b"sk"}),
+        (("hi",), {"model": None}),
+        (("hi",), {"timeout": "5"}),
+        (("hi",), {"timeout": float("nan")}),
+        (("hi",), {"max_time": float("inf")}),
+        (("hi",), {"retries": 1.5}),
+        (("hi",), {"retries": True}),
+        (("hi",), {"seed": {1, 2}}),
+        (("hi",), {"temperature": float("nan")}),
         (("hi",), {"base_url": "http://example.com/v1", "api_key": KEY}),
     ],
 )
 def test_what_cannot_be_used_is_refused_at_once(arguments, fields):
     with pytest.raises(UsageError):
-        stream(*arguments, model="m", **{"base_url": "http://127.0.0.1:9/v1", **fields})
+        stream(*arguments, **{"model": "m", "base_url": "http://127.0.0.1:9/v1", **fields})
 
 
 # Keys
@@ -239,6 +250,24 @@ def test_key_and_address_of_the_environment_go_together(server, monkeypatch):
     server.play(answer(["a"]))
     list(stream("hi", model="m"))
     assert server.chats[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("base_url", [None, "https://api.openai.com/v1"])
+def test_the_key_of_the_environment_is_for_openai(monkeypatch, base_url):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    # It would be an error without a key. Nothing is sent before the first event is asked for.
+    stream("hi", model="m", base_url=base_url).close()
+
+
+def test_after_close_there_is_nothing_more(ask, server):
+    server.play([*answer(["half "], done=False, finish_reason=None)[:-1], Close()])
+    running = ask()
+    while not isinstance(next(running), Finished):
+        pass
+    running.close()
+    assert list(running) == []
+    assert isinstance(running.turn.error, ConnectionCut)
 
 
 def test_openai_without_a_key_is_an_error(monkeypatch):

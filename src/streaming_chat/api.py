@@ -6,6 +6,8 @@ SDK is imported as usual, so that the host program finds it whole in `sys.module
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -60,8 +62,8 @@ def stream(  # noqa: PLR0913 # the fields of a request, each by its name
         prompt_or_messages: the prompt, or the messages of a conversation: `Message`, or mappings with `role` and `content`.
         model: name of the model.
         base_url: address of the endpoint, up to and with `/v1`. None: OPENAI_BASE_URL from the environment, or OpenAI's.
-        api_key: the key. None: OPENAI_API_KEY from the environment, but only where `base_url` is None too, so that this key
-            does not go to another address; else no key is sent.
+        api_key: the key. None: OPENAI_API_KEY from the environment, but only to OPENAI_BASE_URL or to OpenAI, so that this
+            key does not follow another address; else no key is sent.
         system: a system message, sent before the others.
         timeout: seconds that the server may be silent.
         max_time: seconds that the whole turn may take, retries and their waits included; None: no limit.
@@ -77,11 +79,24 @@ def stream(  # noqa: PLR0913 # the fields of a request, each by its name
         CredentialsError: OpenAI is to be asked, and there is no key.
         ChatError: from the iterator, after the events that came before the failure.
     """
-    address = base_url or os.environ.get(_BASE_URL_VARIABLE) or _OPENAI
-    key = api_key if api_key is not None or base_url is not None else os.environ.get(_KEY_VARIABLE)
+    _check_types(
+        model=(model, str),
+        base_url=(base_url, str, type(None)),
+        api_key=(api_key, str, type(None)),
+        system=(system, str, type(None)),
+        timeout=(timeout, int, float),
+        max_time=(max_time, int, float, type(None)),
+        retries=(retries, int),
+    )
+    _check_numbers(timeout=timeout, max_time=max_time, retries=retries)
+    of_environment = os.environ.get(_BASE_URL_VARIABLE) or _OPENAI
+    address = base_url or of_environment
+    # The key of the environment does not follow an address in the code, unless it is OpenAI's or the environment's own.
+    is_users = address in (of_environment, _OPENAI)
+    key = os.environ.get(_KEY_VARIABLE) if api_key is None and is_users else api_key
     endpoint = Endpoint(address, key or "", _KEY_VARIABLE, timeout)
     _check(endpoint, insecure_http=insecure_http)
-    _check_fields(fields, timeout=timeout, max_time=max_time, retries=retries)
+    _check_fields(fields)
     known = {name: fields.pop(name, None) for name in ("temperature", "top_p", "max_tokens")}
     extra = {name: value for name, value in fields.items() if value is not None}
     request = ChatRequest(
@@ -141,10 +156,11 @@ class AnswerStream(Iterator[Event]):
         return self._waiting.pop(0)
 
     def close(self) -> None:
-        """Close the connection. An answer that is not over ends as interrupted. A second call does nothing."""
+        """Close the connection. An answer that is not over ends as interrupted; no event and no error follows."""
         if self._turn is None:
             self._finish(interrupted=True)
-            self._waiting.clear()
+        self._waiting.clear()
+        self._error = None
 
     def _read(self) -> None:
         """Wait for what comes next."""
@@ -195,17 +211,35 @@ def _check(endpoint: Endpoint, *, insecure_http: bool) -> None:
         )
 
 
-def _check_fields(fields: Mapping[str, Any], **numbers: float | None) -> None:
-    """UsageError for a field that is set here, and for a number below its least."""
+def _check_types(**given: tuple[Any, ...]) -> None:
+    """UsageError for an argument whose value, the first of its tuple, is of none of the types after it."""
+    for name, (value, *types) in given.items():
+        if not isinstance(value, tuple(types)) or isinstance(value, bool):
+            expected = " or ".join("None" if one is type(None) else one.__name__ for one in types)
+            raise _invalid(name, f"must be {expected}, not {value!r}")
+
+
+def _check_numbers(*, timeout: float, max_time: float | None, retries: int) -> None:
+    """UsageError for a time that is not positive and finite, or a negative number of retries."""
+    for name, seconds in (("timeout", timeout), ("max_time", max_time)):
+        if seconds is not None and not (0 < seconds < math.inf):
+            raise _invalid(name, f"must be more than 0 seconds, not {seconds!r}")
+    if retries < 0:
+        raise _invalid("retries", f"must be 0 or more, not {retries!r}")
+
+
+def _check_fields(fields: Mapping[str, Any]) -> None:
+    """UsageError for a field that `stream` sets itself, and for one that is no JSON."""
     for name in _OWN_FIELDS & set(fields):
-        raise UsageError(
-            f"{name} is no further field of the request", kind=Kind.INVALID_SETTING, setting=name, meaning="set here"
-        )
-    for name, number in numbers.items():
-        if number is not None and (number < 0 or (not number and name != "retries")):
-            raise UsageError(
-                f"{name} must be more than 0, not {number!r}", kind=Kind.INVALID_SETTING, setting=name, meaning="seconds"
-            )
+        raise _invalid(name, "cannot be set: it is what the call is about")
+    try:
+        json.dumps(fields, allow_nan=False)
+    except (TypeError, ValueError) as problem:
+        raise _invalid("a field of the request", f"is no JSON: {problem}") from None
+
+
+def _invalid(name: str, problem: str) -> UsageError:
+    return UsageError(f"{name} {problem}", kind=Kind.INVALID_SETTING, setting=name, meaning=problem)
 
 
 def _messages(given: str | Sequence[MessageLike], system: str | None) -> tuple[Message, ...]:

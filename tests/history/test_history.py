@@ -36,7 +36,7 @@ from streaming_chat.core.events import (
 from streaming_chat.core.timing import Gaps, Timing
 from streaming_chat.core.turn import ToolCall, Turn
 from streaming_chat.history import History, Recorder, StoredError, StoredTurn, store
-from streaming_chat.history import schema as module
+from streaming_chat.history import open_file as module
 
 HINTS = Hints()
 

@@ -24,7 +24,7 @@ from streaming_chat.core.events import Outcome
 from streaming_chat.core.timing import Timing
 from streaming_chat.core.turn import Turn
 from streaming_chat.history import History
-from streaming_chat.history.schema import shrink
+from streaming_chat.history.open_file import shrink
 
 Ask = Callable[..., CompletedProcess[bytes]]
 ENDLESS = "WITH RECURSIVE r (x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM r) SELECT x AS id FROM r"

@@ -20,7 +20,7 @@ from conftest import KEY, World
 from history_process import output_of, run
 from server import Server, answer
 from streaming_chat.history import History, Selection
-from streaming_chat.history.schema import MIGRATIONS, VERSION
+from streaming_chat.history.open_file import MIGRATIONS, VERSION
 
 KILLS = 30
 

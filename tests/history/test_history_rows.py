@@ -24,8 +24,8 @@ from streaming_chat.core.events import Outcome, Usage
 from streaming_chat.core.timing import Gaps, Timing
 from streaming_chat.core.turn import Turn
 from streaming_chat.history import History, Selection
+from streaming_chat.history.open_file import MIGRATIONS
 from streaming_chat.history.playback import as_turn, events_of
-from streaming_chat.history.schema import MIGRATIONS
 
 Ask = Callable[..., CompletedProcess[bytes]]
 FORMATS = ("md", "html", "json", "cast", "svg")

@@ -17,8 +17,8 @@ from streaming_chat.core.events import Outcome, TextDelta
 from streaming_chat.core.timing import Timing
 from streaming_chat.core.turn import Turn
 from streaming_chat.history import MARKS, FoundTurn, History, Selection
-from streaming_chat.history import schema as file
-from streaming_chat.history.schema import MIGRATIONS
+from streaming_chat.history import open_file as file
+from streaming_chat.history.open_file import MIGRATIONS
 
 Keep = Callable[..., None]
 

@@ -26,7 +26,7 @@ from conftest import World
 from server import Server, answer
 from streaming_chat.core.errors import ChatError
 from streaming_chat.core.record import COLUMNS
-from streaming_chat.history import History, Selection, migrations, schema
+from streaming_chat.history import History, Selection, open_file, schema
 
 Ask = Callable[..., CompletedProcess[bytes]]
 FILES = sorted((Path(__file__).parent / "data").glob("*.db"))
@@ -67,7 +67,7 @@ def shown(world: World, number: int) -> dict[str, Any]:
 
 
 def test_there_are_files_of_every_earlier_version() -> None:
-    assert {version_of(old) for old in FILES} == set(range(1, migrations.VERSION))
+    assert {version_of(old) for old in FILES} == set(range(1, schema.VERSION))
 
 
 @each_file
@@ -78,7 +78,7 @@ def test_each_turn_is_shown_as_the_program_that_wrote_it_showed_it(world: World,
     assert {name: now[name] for name in told(old)[13]} == told(old)[13]
     # What was kept of a session so far is one conversation; which turn came before which is not known.
     assert (now["conversation"], now["parent"]) == (now["session"], None)
-    assert version_of(place) == migrations.VERSION
+    assert version_of(place) == schema.VERSION
     with closing(sqlite3.connect(place)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         connection.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
@@ -141,9 +141,9 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
 ) -> None:
     path = tmp_path / "history.db"
     shutil.copy(old, path)
-    failing = (*schema.MIGRATIONS[migrations.VERSION], "SELECT * FROM missing")
+    failing = (*open_file.MIGRATIONS[schema.VERSION], "SELECT * FROM missing")
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", {**schema.MIGRATIONS, migrations.VERSION: failing})
+        patch.setattr(open_file, "MIGRATIONS", {**open_file.MIGRATIONS, schema.VERSION: failing})
         with closing(History(path, pytest.fail)) as history, pytest.raises(ChatError, match="no such table: missing"):
             history.turns()
     assert version_of(path) == version_of(old)
@@ -161,7 +161,7 @@ def test_a_process_killed_while_it_migrates_loses_nothing(world: World, place: P
         with world.start("history") as program:
             time.sleep(dice.uniform(0.05, 0.3))
             program.send_signal(signal.SIGKILL)
-        assert version_of(place) in (version_of(old), migrations.VERSION)
+        assert version_of(place) in (version_of(old), schema.VERSION)
     assert [json.loads(line)["number"] for line in world.run("history", "--json").stdout.splitlines()] == [
         turn["number"] for turn in told(old)
     ]
@@ -175,14 +175,14 @@ def test_processes_that_migrate_at_once_all_read_it(world: World, place: Path, o
         stdout, stderr = program.communicate(timeout=60)
         assert (program.returncode, stderr) == (0, b"")
         assert stdout.count(b"\n") == len(told(old))
-    assert version_of(place) == migrations.VERSION
+    assert version_of(place) == schema.VERSION
 
 
 @each_file
 def test_a_later_version_is_refused(world: World, place: Path, old: Path) -> None:
     shutil.copy(old, place)
     with closing(sqlite3.connect(place)) as connection:
-        connection.execute(f"PRAGMA user_version = {migrations.VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     before = place.read_bytes()
     done = world.run("history")
     assert (done.returncode, done.stdout) == (2, b"")

@@ -18,7 +18,7 @@ from server import Server, answer
 from streaming_chat.core.events import Usage
 from streaming_chat.core.record import COLUMNS
 from streaming_chat.core.timing import Timing
-from streaming_chat.history import migrations
+from streaming_chat.history import schema
 
 #: The line after which it is added → the line.
 ADDED = {
@@ -69,7 +69,7 @@ def test_a_field_that_is_added_is_kept_shown_exported_and_imported(
     path = world.state / "history.db"
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute(f"SELECT {name} FROM turns ORDER BY id").fetchall() == [(None,), (value,)]
-        assert connection.execute("PRAGMA user_version").fetchone() == (migrations.VERSION + 1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION + 1,)
     assert found(json.loads(run("history", "show", "2", "--json"))) == value
     assert found(json.loads(run("history", "list", "--json").splitlines()[1])) == value
     run("history", "export", "--all", "-o", "all.json")

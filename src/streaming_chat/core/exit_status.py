@@ -1,4 +1,4 @@
-"""What the program tells the shell: every exit status, and what decides it.
+"""What the program tells the shell: every exit status, and which outcome of an answer has which.
 
 Numbers are a contract (README, "Exit status"). An error brings its own (`ChatError.exit_status`, in core/errors.py); an
 answer that ended without an error has the one of its outcome.

@@ -5,7 +5,7 @@ A field of `StoredTurn` (or of `Usage`, `Timing`, `Gaps` in it) is one line, her
 
     taken    the value for it in a `Turn` that is over; without it, the value is known when the request is sent
     absent   what stands for it in a JSON file that does not have it
-    since    the version of the schema that brought it (history/schema.py); without it, version 1
+    since    the version of the schema that brought it (history/open_file.py); without it, version 1
 
 A field that is added has a default (`field(default=…, kw_only=True, metadata={"since": …})`), which turns of earlier
 versions have, and a `since` one above the latest. `COLUMNS` and the migration follow. Names of columns are those of the

@@ -1,4 +1,4 @@
-"""When a failed attempt is followed by another one, and after how long."""
+"""After how long a failed attempt may be followed by another one; engine/loop.py decides whether it is."""
 
 from __future__ import annotations
 

@@ -32,8 +32,7 @@ class TurnRun:
     """One turn in progress: `batches` yields its events, then `finish` makes the turn.
 
     `retries` is the number of attempts after the first. `shorten` makes a refused request shorter, or returns None.
-    `observers`
-    hear from the provider when it begins to wait, where it can tell.
+    `observers` hear from the provider when it begins to wait, where it can tell.
     """
 
     def __init__(  # noqa: PLR0913 # the world of a turn, each part by its name

@@ -11,9 +11,9 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
-from streaming_chat.history.migrations import TOKENIZER
+from streaming_chat.history.open_file import transaction
 from streaming_chat.history.rows import SELECT_FOUND, SELECT_NUMBERS, SELECT_NUMBERS_FOUND
-from streaming_chat.history.schema import transaction
+from streaming_chat.history.schema import TOKENIZER
 from streaming_chat.history.selection import PIECES_OF_TURN, Selection
 
 _CREATE: Final = f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.unended USING fts5 (prompt, text, tokenize = '{TOKENIZER}')"

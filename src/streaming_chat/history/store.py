@@ -22,7 +22,9 @@ from streaming_chat.core.turn import Turn
 from streaming_chat.engine.protocols import TurnObserver
 from streaming_chat.history.damage import NotOurs
 from streaming_chat.history.draft import Draft
+from streaming_chat.history.file_in_use import SoundFile
 from streaming_chat.history.importing import import_turns
+from streaming_chat.history.open_file import Connection, shrink, transaction
 from streaming_chat.history.rows import (
     DELETE_EMPTY_CONVERSATIONS,
     DELETE_PIECES_OF,
@@ -36,10 +38,8 @@ from streaming_chat.history.rows import (
     stored_turn,
     turn_summary,
 )
-from streaming_chat.history.schema import Connection, shrink, transaction
 from streaming_chat.history.search import found_rows, numbers
 from streaming_chat.history.selection import Selection
-from streaming_chat.history.sound_file import SoundFile
 
 #: Seconds between two saves of a running turn. Half of the contract's second: the other half is for a slow disk.
 SAVE_INTERVAL = 0.5
@@ -56,7 +56,7 @@ EVERYTHING: Final = Selection()
 
 
 class Recorder(TurnObserver):
-    """The record of one running turn, with the face of a renderer. `number` is None when nothing can be saved."""
+    """The record of one running turn, an observer of it. `number` is None when nothing can be saved."""
 
     def __init__(self, draft: Draft, finish: Callable[[Draft, Turn], None]) -> None:
         self._draft = draft

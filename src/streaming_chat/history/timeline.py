@@ -1,4 +1,4 @@
-"""Moments → periods of equal length, one behind the other, where the user is; those without a moment are there too."""
+"""Moments → periods of equal length, consecutive, in the user's time zone; those without a moment are there too."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class Telemetry:
 
 
 class Recorder(TurnObserver):
-    """One running turn, with the face of a renderer."""
+    """The observer of one running turn."""
 
     def __init__(self, telemetry: Telemetry, conversation: str) -> None:
         self._telemetry = telemetry

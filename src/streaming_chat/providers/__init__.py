@@ -1,1 +1,1 @@
-"""Where answers come from: a file for each source, all with the face of `turn.Provider`."""
+"""Where answers come from: implementations of `Provider` (engine/protocols.py), and what they are made of."""

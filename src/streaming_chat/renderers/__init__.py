@@ -1,1 +1,1 @@
-"""Where answers go: one file a form, each with the two methods of `turn.Renderer`."""
+"""Where answers are shown: a file for each form, implementations of `Display` and `TurnObserver` (engine/protocols.py)."""

@@ -448,6 +448,6 @@ class _Call:
 
 
 def _outcome_of(finish_reason: str | None) -> Outcome:
-    """What a reason means by the tables, in which `MAX_TOKENS` and `content-filter` are the same in other clothes."""
+    """What a reason means by the tables, in which `MAX_TOKENS` and `content-filter` are spelling variants of the same."""
     plain = (finish_reason or "").lower().replace("-", "_")
     return Outcome.ERROR if plain in FAILURES else OUTCOME_OF_FINISH_REASON.get(plain, Outcome.COMPLETE)

@@ -1,4 +1,4 @@
-"""How far long work is: a line after a second, and one a second from then on."""
+"""How far a long job has got: a line after a second, and one a second from then on."""
 
 from __future__ import annotations
 

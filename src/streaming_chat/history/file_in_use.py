@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from streaming_chat.history.damage import Damaged, is_damage, set_aside
-from streaming_chat.history.schema import Connection, open_file
+from streaming_chat.history.open_file import Connection, open_file
 from streaming_chat.history.search import mend_index
 
 _T = TypeVar("_T")
