@@ -13,7 +13,9 @@ from streaming_chat.history import StoredTurn
 def page(turn: StoredTurn, clean: Callable[[str], str], prices: Prices = NO_PRICES) -> Iterator[str]:
     """Header, messages, answer, end; each text out of the history has gone through `clean`."""
     yield one_line(clean(heading(turn)))
-    place = [] if turn.parent is None else [f"after turn {turn.parent}"]
+    # A stateless turn has its place in the conversation too, but was asked without what came before it.
+    has_context = any(message.role == "assistant" for message in turn.messages)
+    place = [f"after turn {turn.parent}"] if turn.parent is not None and has_context else []
     if told := " · ".join([*place, *facts(turn)]):
         yield one_line(clean(told))
     speeches = [(speaker(message), message.content) for message in turn.messages] + list(answers(turn))
