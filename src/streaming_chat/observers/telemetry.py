@@ -77,6 +77,15 @@ class Telemetry:
             self._thread.start()
         self._turns.put(ended)
 
+    def wait_for_import(self) -> None:
+        """Wait until the SDK is imported, if that has begun: nothing else is to be imported meanwhile.
+
+        Two threads that import libraries which import one another can each wait for what the other one is importing; Python
+        ends that with an error in one of them.
+        """
+        if self._thread is not None:
+            self._is_ready.wait(_LONGEST_IMPORT)
+
     def close(self) -> None:
         """Send what is left, in so far as it can be sent soon, and tell what cannot."""
         if self._thread is None:

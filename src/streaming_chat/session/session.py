@@ -197,6 +197,8 @@ class Session:
         if self.log:
             self.log.close()
         if self._transcript:
+            if self._telemetry:
+                self._telemetry.wait_for_import()
             self._transcript.close()
         # Last, as it may take a while, and everything else is in order by now.
         if self._telemetry:
