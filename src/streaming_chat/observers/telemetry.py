@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from queue import SimpleQueue
@@ -83,8 +84,10 @@ class Telemetry:
         Two threads that import libraries which import one another can each wait for what the other one is importing; Python
         ends that with an error in one of them.
         """
-        if self._thread is not None:
-            self._is_ready.wait(_LONGEST_IMPORT)
+        # Whoever does not want to wait has pressed Ctrl-C: the rest of the end is still done.
+        with suppress(KeyboardInterrupt):
+            if self._thread is not None:
+                self._is_ready.wait(_LONGEST_IMPORT)
 
     def close(self) -> None:
         """Send what is left, in so far as it can be sent soon, and tell what cannot."""

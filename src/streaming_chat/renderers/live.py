@@ -23,8 +23,8 @@ _USUAL_WIDTH = 80
 def prepare(*, is_late: Callable[[], bool] = lambda: False) -> None:
     """Import what formats text and, unless `is_late`, what colours code: time that is there while nobody waits for it."""
     with suppress(ImportError):
-        # The package first, as whoever shows an answer imports it: two threads that came from two sides would each wait for a
-        # module that the other one is importing, and Python ends that with an error in one of them.
+        # The package first, as the main thread imports it: two threads that came from two sides would each wait for a module
+        # that the other one is importing, and Python ends that with an error in one of them.
         import streaming_chat.markdown  # noqa: F401
         from streaming_chat.markdown.code import Highlighter
 
