@@ -140,13 +140,14 @@ class Reader:
         opened: list[Container] = []
         verdict: Line | _Verdict = _Verdict.CONTAINER
         while verdict is _Verdict.CONTAINER:
-            indent = self._indent()
-            rest = self._line[self._at + indent :]
+            indented = self._line[self._at :]
+            rest = indented.lstrip(" ")
+            indent = len(indented) - len(rest)
             if not rest:
                 return Line(LineKind.NOTHING if opened else LineKind.BLANK, matched=matched, opened=opened)
             may_continue = self._leaf.kind is LineKind.PARAGRAPH and not opened
             if indent >= _CODE_INDENT and not may_continue:
-                return Line(LineKind.CODE, self._line[self._at + _CODE_INDENT :], matched, opened)
+                return Line(LineKind.CODE, indented[_CODE_INDENT:], matched, opened)
             start = _Start(rest, indent, matched, opened, may_continue, goes_on and may_continue)
             verdict = self._begin(start)
         if isinstance(verdict, Line):
@@ -158,11 +159,12 @@ class Reader:
     def _begin(self, start: _Start) -> Line | _Verdict:
         """Ask the rules for the first character, one after the other."""
         char = start.rest[0]
-        if start.indent >= _CODE_INDENT:
+        rules = (self._RULES_BELOW_TEXT if start.is_next else self._RULES).get(char)
+        if rules is None or start.indent >= _CODE_INDENT:
             return _Verdict.NO
         if len(self._containers) + len(start.opened) > _DEEPEST and char in _OF_CONTAINERS:
             return _Verdict.NO
-        for rule in self._RULES.get(char, ()):
+        for rule in rules:
             verdict = rule(self, start)
             if verdict is not _Verdict.NO:
                 return verdict
@@ -252,7 +254,7 @@ class Reader:
         return Line(LineKind.MATH, start.rest.rstrip(" "), start.matched, start.opened, fence=end, indent=start.indent)
 
     def _underline(self, start: _Start) -> Line | _Verdict:
-        if not start.is_next or not _UNDERLINE.fullmatch(start.rest):
+        if not _UNDERLINE.fullmatch(start.rest):
             return _Verdict.NO
         if not self._is_whole:
             return _Verdict.MORE
@@ -262,7 +264,7 @@ class Reader:
 
     def _delimiter(self, start: _Start) -> Line | _Verdict:
         head = self._leaf.head
-        if not start.is_next or head is None or not _DELIMITER_SO_FAR.fullmatch(start.rest):
+        if head is None or not _DELIMITER_SO_FAR.fullmatch(start.rest):
             return _Verdict.NO
         if not self._is_whole:
             return _Verdict.MORE
@@ -279,7 +281,8 @@ class Reader:
 
     def _item(self, start: _Start) -> Line | _Verdict:
         rest = start.rest
-        bullet, number = _BULLET.match(rest), _NUMBER.match(rest)
+        bullet = _BULLET.match(rest)
+        number = None if bullet else _NUMBER.match(rest)
         found = bullet or number
         if not found:
             return self._item_so_far(start)
@@ -309,12 +312,17 @@ class Reader:
         "~": (_fence,),
         "$": (_math,),
         "\\": (_math,),
-        "=": (_underline,),
-        "|": (_delimiter,),
-        ":": (_delimiter,),
-        "-": (_underline, _delimiter, _rule, _item),
+        "-": (_rule, _item),
         "*": (_rule, _item),
         "_": (_rule,),
         "+": (_item,),
         **dict.fromkeys("0123456789", (_item,)),
+    }
+    #: The same where a paragraph would go on.
+    _RULES_BELOW_TEXT: ClassVar[dict[str, tuple[Callable[[Reader, _Start], Line | _Verdict], ...]]] = {
+        **_RULES,
+        "=": (_underline,),
+        "|": (_delimiter,),
+        ":": (_delimiter,),
+        "-": (_underline, _delimiter, _rule, _item),
     }

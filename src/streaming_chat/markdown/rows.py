@@ -64,6 +64,11 @@ class RowWriter:
         self._write(row[same:])
         shown.extend(row[same:])
 
+    def show_more(self, pieces: Sequence[Piece]) -> None:
+        """Write more behind what stands on the row."""
+        self._write(pieces)
+        self._shown.extend(pieces)
+
     def add(self, piece: Piece) -> None:
         """Write something more, wherever it will stand."""
         self._write([piece])
@@ -80,18 +85,22 @@ class RowWriter:
 
     def take(self) -> str:
         """What is to be written."""
-        text = "".join(self._out)
-        self._out.clear()
+        out = self._out
+        if not out:
+            return ""
+        text = "".join(out)
+        out.clear()
         return text
 
     def _write(self, pieces: Sequence[Piece]) -> None:
         text, style, address = "", 0, ""
-        for piece in pieces:
-            if piece.style != style or piece.address != address:
+        for more, its_style, its_address in pieces:
+            if its_style != style or its_address != address:
                 if text:
                     self._out.append(self._palette.painted(text, style, address))
-                text, style, address = "", piece.style, piece.address
-            text += piece.text
+                text, style, address = more, its_style, its_address
+            else:
+                text += more
         if text:
             self._out.append(self._palette.painted(text, style, address))
 
