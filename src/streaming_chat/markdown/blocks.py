@@ -51,6 +51,12 @@ class _Verdict(Enum):
     CONTAINER = auto()
 
 
+#: Not looked up in the class for every rule.
+_NO: Final = _Verdict.NO
+_MORE: Final = _Verdict.MORE
+_CONTAINER: Final = _Verdict.CONTAINER
+
+
 class _Start(NamedTuple):
     """A place of a line where a block may begin."""
 
@@ -138,8 +144,8 @@ class Reader:
 
     def _new(self, matched: int, goes_on: bool) -> Line | None:
         opened: list[Container] = []
-        verdict: Line | _Verdict = _Verdict.CONTAINER
-        while verdict is _Verdict.CONTAINER:
+        verdict: Line | _Verdict = _CONTAINER
+        while verdict is _CONTAINER:
             indented = self._line[self._at :]
             rest = indented.lstrip(" ")
             indent = len(indented) - len(rest)
@@ -152,7 +158,7 @@ class Reader:
             verdict = self._begin(start)
         if isinstance(verdict, Line):
             return verdict
-        if verdict is _Verdict.MORE:
+        if verdict is _MORE:
             return self._undecided(start, goes_on)
         return self._continuation(start) if may_continue else self._text(start, goes_on)
 
@@ -161,14 +167,14 @@ class Reader:
         char = start.rest[0]
         rules = (self._RULES_BELOW_TEXT if start.is_next else self._RULES).get(char)
         if rules is None or start.indent >= _CODE_INDENT:
-            return _Verdict.NO
+            return _NO
         if len(self._containers) + len(start.opened) > _DEEPEST and char in _OF_CONTAINERS:
-            return _Verdict.NO
+            return _NO
         for rule in rules:
             verdict = rule(self, start)
-            if verdict is not _Verdict.NO:
+            if verdict is not _NO:
                 return verdict
-        return _Verdict.NO
+        return _NO
 
     def _undecided(self, start: _Start, goes_on: bool) -> Line | None:
         rest = start.rest
@@ -220,11 +226,11 @@ class Reader:
 
     def _quote(self, start: _Start) -> Line | _Verdict:
         if start.rest == ">" and not self._is_whole:
-            return _Verdict.MORE
+            return _MORE
         start.opened.append(Quote())
         self._at += start.indent + 1
         self._skip_blank()
-        return _Verdict.CONTAINER
+        return _CONTAINER
 
     def _heading(self, start: _Start) -> Line | _Verdict:
         rest = start.rest
@@ -232,52 +238,48 @@ class Reader:
         if found and (found.end() < len(rest) or self._is_whole):
             return Line(LineKind.HEADING, rest[found.end() :], start.matched, start.opened, level=len(found[1]))
         is_open = not self._is_whole and (found or not rest.strip("#")) and len(rest.rstrip(" ")) <= _DEEPEST_HEADING
-        return _Verdict.MORE if is_open else _Verdict.NO
+        return _MORE if is_open else _NO
 
     def _fence(self, start: _Start) -> Line | _Verdict:
         rest = start.rest
         found = _FENCE.fullmatch(rest)
         if not found:
-            return _Verdict.MORE if not self._is_whole and not rest.strip(rest[0]) else _Verdict.NO
+            return _MORE if not self._is_whole and not rest.strip(rest[0]) else _NO
         if rest[0] == "`" and "`" in found[2]:
-            return _Verdict.NO
+            return _NO
         if not self._is_whole:
-            return _Verdict.MORE
+            return _MORE
         return Line(LineKind.FENCE, found[2].strip(), start.matched, start.opened, fence=found[1], indent=start.indent)
 
     def _math(self, start: _Start) -> Line | _Verdict:
         if not self._is_whole:
-            return _Verdict.MORE if _MATH_SO_FAR.fullmatch(start.rest) else _Verdict.NO
+            return _MORE if _MATH_SO_FAR.fullmatch(start.rest) else _NO
         if not _MATH.fullmatch(start.rest):
-            return _Verdict.NO
+            return _NO
         end = "$$" if start.rest[0] == "$" else "\\]"
         return Line(LineKind.MATH, start.rest.rstrip(" "), start.matched, start.opened, fence=end, indent=start.indent)
 
     def _underline(self, start: _Start) -> Line | _Verdict:
         if not _UNDERLINE.fullmatch(start.rest):
-            return _Verdict.NO
+            return _NO
         if not self._is_whole:
-            return _Verdict.MORE
+            return _MORE
         if self._leaf.head is not None and is_delimiter(start.rest, self._leaf.head):
-            return _Verdict.NO
+            return _NO
         return Line(LineKind.UNDERLINE, matched=start.matched, level=1 if start.rest[0] == "=" else 2)
 
     def _delimiter(self, start: _Start) -> Line | _Verdict:
         head = self._leaf.head
         if head is None or not _DELIMITER_SO_FAR.fullmatch(start.rest):
-            return _Verdict.NO
+            return _NO
         if not self._is_whole:
-            return _Verdict.MORE
-        return Line(LineKind.DELIMITER, start.rest, start.matched) if is_delimiter(start.rest, head) else _Verdict.NO
+            return _MORE
+        return Line(LineKind.DELIMITER, start.rest, start.matched) if is_delimiter(start.rest, head) else _NO
 
     def _rule(self, start: _Start) -> Line | _Verdict:
-        if not _RULE_SO_FAR.fullmatch(start.rest):
-            return _Verdict.NO
         if not self._is_whole:
-            return _Verdict.MORE
-        return (
-            Line(LineKind.RULE, matched=start.matched, opened=start.opened) if _RULE.fullmatch(start.rest) else _Verdict.NO
-        )
+            return _MORE if _RULE_SO_FAR.fullmatch(start.rest) else _NO
+        return Line(LineKind.RULE, matched=start.matched, opened=start.opened) if _RULE.fullmatch(start.rest) else _NO
 
     def _item(self, start: _Start) -> Line | _Verdict:
         rest = start.rest
@@ -290,19 +292,19 @@ class Reader:
         blanks = len(behind) - len(behind.lstrip(" "))
         is_empty = blanks == len(behind)
         if is_empty and not self._is_whole:
-            return _Verdict.MORE
+            return _MORE
         if start.is_next and (is_empty or (number and int(number[1]) != 1)):
-            return _Verdict.NO  # Neither an empty item nor one that begins at another number can break into a paragraph.
+            return _NO  # Neither an empty item nor one that begins at another number can break into a paragraph.
         padding = 1 if is_empty or blanks > _CODE_INDENT else blanks
         kind = ListKind(number[2], int(number[1])) if number else ListKind(found[0], 0)
         start.opened.append(Item(start.indent + found.end() + padding, kind, is_empty=is_empty))
         self._at += start.indent + found.end() + (len(behind) if is_empty else padding)
-        return _Verdict.CONTAINER
+        return _CONTAINER
 
     def _item_so_far(self, start: _Start) -> _Verdict:
         if start.is_next and start.rest.strip("0").rstrip(".)") not in ("", "1"):
-            return _Verdict.NO
-        return _Verdict.MORE if not self._is_whole and _NUMBER_SO_FAR.fullmatch(start.rest) else _Verdict.NO
+            return _NO
+        return _MORE if not self._is_whole and _NUMBER_SO_FAR.fullmatch(start.rest) else _NO
 
     #: First character of what may be a block → the rules for it, in the order in which they are asked.
     _RULES: ClassVar[dict[str, tuple[Callable[[Reader, _Start], Line | _Verdict], ...]]] = {

@@ -83,4 +83,6 @@ class Containers:
 
     def hanging(self, depth: int | None = None) -> str:
         """What stands before a row that is not the first one in the containers, or in the first `depth` of them."""
+        if not self.open:
+            return ""
         return "".join(_BAR if isinstance(one, Quote) else " " * most_columns(one.lead) for one in self.open[:depth])

@@ -29,8 +29,8 @@ _NO_EDGE: Final = 1 << 30
 class Inline:
     """One text. After `feed` or `end`, `atoms` is what is seen of it from the place on that `freeze` was told of last.
 
-    `changed` is called with each atom behind the last one, and with None when atoms have changed; it may freeze. `room`
-    tells how many columns are left on the row. `definitions` has the addresses of labels. `style` is that of all of the text.
+    `changed` is called with each atom behind the last one, and with None when atoms have changed; it may freeze. `room` is
+    asked for the columns that are left on the row. `definitions` has the addresses of labels. `style` is that of all of it.
     """
 
     def __init__(

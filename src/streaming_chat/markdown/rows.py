@@ -53,7 +53,8 @@ class RowWriter:
         while same < len(shown) and same < len(row) and shown[same] == row[same]:
             same += 1
         if same == len(shown) - 1 and same < len(row) and _goes_on(shown[same], row[same]):
-            self._write([row[same]._replace(text=row[same].text[len(shown[same].text) :]), *row[same + 1 :]])
+            text, style, address = row[same]
+            self._write([Piece(text[len(shown[same].text) :], style, address), *row[same + 1 :]])
             shown[same:] = row[same:]
             return
         if same < len(shown):
@@ -130,4 +131,4 @@ def _is_cut_otherwise(shown: Sequence[Piece], pieces: Sequence[Piece]) -> bool:
 
 
 def _goes_on(shown: Piece, piece: Piece) -> bool:
-    return shown[1:] == piece[1:] and piece.text.startswith(shown.text)
+    return shown.style == piece.style and shown.address == piece.address and piece.text.startswith(shown.text)

@@ -136,7 +136,7 @@ class MarkdownStream:
         if line is None:
             return False
         kind = line.kind
-        if kind is not LineKind.DELIMITER:
+        if self._block is not None and kind is not LineKind.DELIMITER:
             self._settle()
         if not line.content.startswith("["):
             self._definition_lines.follows_shown = False
