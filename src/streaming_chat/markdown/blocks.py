@@ -51,6 +51,12 @@ class _Verdict(Enum):
     CONTAINER = auto()
 
 
+#: Not looked up in the class for every rule.
+_NO: Final = _Verdict.NO
+_MORE: Final = _Verdict.MORE
+_CONTAINER: Final = _Verdict.CONTAINER
+
+
 class _Start(NamedTuple):
     """A place of a line where a block may begin."""
 
@@ -138,35 +144,37 @@ class Reader:
 
     def _new(self, matched: int, goes_on: bool) -> Line | None:
         opened: list[Container] = []
-        verdict: Line | _Verdict = _Verdict.CONTAINER
-        while verdict is _Verdict.CONTAINER:
-            indent = self._indent()
-            rest = self._line[self._at + indent :]
+        verdict: Line | _Verdict = _CONTAINER
+        while verdict is _CONTAINER:
+            indented = self._line[self._at :]
+            rest = indented.lstrip(" ")
+            indent = len(indented) - len(rest)
             if not rest:
                 return Line(LineKind.NOTHING if opened else LineKind.BLANK, matched=matched, opened=opened)
             may_continue = self._leaf.kind is LineKind.PARAGRAPH and not opened
             if indent >= _CODE_INDENT and not may_continue:
-                return Line(LineKind.CODE, self._line[self._at + _CODE_INDENT :], matched, opened)
+                return Line(LineKind.CODE, indented[_CODE_INDENT:], matched, opened)
             start = _Start(rest, indent, matched, opened, may_continue, goes_on and may_continue)
             verdict = self._begin(start)
         if isinstance(verdict, Line):
             return verdict
-        if verdict is _Verdict.MORE:
+        if verdict is _MORE:
             return self._undecided(start, goes_on)
         return self._continuation(start) if may_continue else self._text(start, goes_on)
 
     def _begin(self, start: _Start) -> Line | _Verdict:
         """Ask the rules for the first character, one after the other."""
         char = start.rest[0]
-        if start.indent >= _CODE_INDENT:
-            return _Verdict.NO
+        rules = (self._RULES_BELOW_TEXT if start.is_next else self._RULES).get(char)
+        if rules is None or start.indent >= _CODE_INDENT:
+            return _NO
         if len(self._containers) + len(start.opened) > _DEEPEST and char in _OF_CONTAINERS:
-            return _Verdict.NO
-        for rule in self._RULES.get(char, ()):
+            return _NO
+        for rule in rules:
             verdict = rule(self, start)
-            if verdict is not _Verdict.NO:
+            if verdict is not _NO:
                 return verdict
-        return _Verdict.NO
+        return _NO
 
     def _undecided(self, start: _Start, goes_on: bool) -> Line | None:
         rest = start.rest
@@ -218,11 +226,11 @@ class Reader:
 
     def _quote(self, start: _Start) -> Line | _Verdict:
         if start.rest == ">" and not self._is_whole:
-            return _Verdict.MORE
+            return _MORE
         start.opened.append(Quote())
         self._at += start.indent + 1
         self._skip_blank()
-        return _Verdict.CONTAINER
+        return _CONTAINER
 
     def _heading(self, start: _Start) -> Line | _Verdict:
         rest = start.rest
@@ -230,56 +238,53 @@ class Reader:
         if found and (found.end() < len(rest) or self._is_whole):
             return Line(LineKind.HEADING, rest[found.end() :], start.matched, start.opened, level=len(found[1]))
         is_open = not self._is_whole and (found or not rest.strip("#")) and len(rest.rstrip(" ")) <= _DEEPEST_HEADING
-        return _Verdict.MORE if is_open else _Verdict.NO
+        return _MORE if is_open else _NO
 
     def _fence(self, start: _Start) -> Line | _Verdict:
         rest = start.rest
         found = _FENCE.fullmatch(rest)
         if not found:
-            return _Verdict.MORE if not self._is_whole and not rest.strip(rest[0]) else _Verdict.NO
+            return _MORE if not self._is_whole and not rest.strip(rest[0]) else _NO
         if rest[0] == "`" and "`" in found[2]:
-            return _Verdict.NO
+            return _NO
         if not self._is_whole:
-            return _Verdict.MORE
+            return _MORE
         return Line(LineKind.FENCE, found[2].strip(), start.matched, start.opened, fence=found[1], indent=start.indent)
 
     def _math(self, start: _Start) -> Line | _Verdict:
         if not self._is_whole:
-            return _Verdict.MORE if _MATH_SO_FAR.fullmatch(start.rest) else _Verdict.NO
+            return _MORE if _MATH_SO_FAR.fullmatch(start.rest) else _NO
         if not _MATH.fullmatch(start.rest):
-            return _Verdict.NO
+            return _NO
         end = "$$" if start.rest[0] == "$" else "\\]"
         return Line(LineKind.MATH, start.rest.rstrip(" "), start.matched, start.opened, fence=end, indent=start.indent)
 
     def _underline(self, start: _Start) -> Line | _Verdict:
-        if not start.is_next or not _UNDERLINE.fullmatch(start.rest):
-            return _Verdict.NO
+        if not _UNDERLINE.fullmatch(start.rest):
+            return _NO
         if not self._is_whole:
-            return _Verdict.MORE
+            return _MORE
         if self._leaf.head is not None and is_delimiter(start.rest, self._leaf.head):
-            return _Verdict.NO
+            return _NO
         return Line(LineKind.UNDERLINE, matched=start.matched, level=1 if start.rest[0] == "=" else 2)
 
     def _delimiter(self, start: _Start) -> Line | _Verdict:
         head = self._leaf.head
-        if not start.is_next or head is None or not _DELIMITER_SO_FAR.fullmatch(start.rest):
-            return _Verdict.NO
+        if head is None or not _DELIMITER_SO_FAR.fullmatch(start.rest):
+            return _NO
         if not self._is_whole:
-            return _Verdict.MORE
-        return Line(LineKind.DELIMITER, start.rest, start.matched) if is_delimiter(start.rest, head) else _Verdict.NO
+            return _MORE
+        return Line(LineKind.DELIMITER, start.rest, start.matched) if is_delimiter(start.rest, head) else _NO
 
     def _rule(self, start: _Start) -> Line | _Verdict:
-        if not _RULE_SO_FAR.fullmatch(start.rest):
-            return _Verdict.NO
         if not self._is_whole:
-            return _Verdict.MORE
-        return (
-            Line(LineKind.RULE, matched=start.matched, opened=start.opened) if _RULE.fullmatch(start.rest) else _Verdict.NO
-        )
+            return _MORE if _RULE_SO_FAR.fullmatch(start.rest) else _NO
+        return Line(LineKind.RULE, matched=start.matched, opened=start.opened) if _RULE.fullmatch(start.rest) else _NO
 
     def _item(self, start: _Start) -> Line | _Verdict:
         rest = start.rest
-        bullet, number = _BULLET.match(rest), _NUMBER.match(rest)
+        bullet = _BULLET.match(rest)
+        number = None if bullet else _NUMBER.match(rest)
         found = bullet or number
         if not found:
             return self._item_so_far(start)
@@ -287,19 +292,19 @@ class Reader:
         blanks = len(behind) - len(behind.lstrip(" "))
         is_empty = blanks == len(behind)
         if is_empty and not self._is_whole:
-            return _Verdict.MORE
+            return _MORE
         if start.is_next and (is_empty or (number and int(number[1]) != 1)):
-            return _Verdict.NO  # Neither an empty item nor one that begins at another number can break into a paragraph.
+            return _NO  # Neither an empty item nor one that begins at another number can break into a paragraph.
         padding = 1 if is_empty or blanks > _CODE_INDENT else blanks
         kind = ListKind(number[2], int(number[1])) if number else ListKind(found[0], 0)
         start.opened.append(Item(start.indent + found.end() + padding, kind, is_empty=is_empty))
         self._at += start.indent + found.end() + (len(behind) if is_empty else padding)
-        return _Verdict.CONTAINER
+        return _CONTAINER
 
     def _item_so_far(self, start: _Start) -> _Verdict:
         if start.is_next and start.rest.strip("0").rstrip(".)") not in ("", "1"):
-            return _Verdict.NO
-        return _Verdict.MORE if not self._is_whole and _NUMBER_SO_FAR.fullmatch(start.rest) else _Verdict.NO
+            return _NO
+        return _MORE if not self._is_whole and _NUMBER_SO_FAR.fullmatch(start.rest) else _NO
 
     #: First character of what may be a block → the rules for it, in the order in which they are asked.
     _RULES: ClassVar[dict[str, tuple[Callable[[Reader, _Start], Line | _Verdict], ...]]] = {
@@ -309,12 +314,17 @@ class Reader:
         "~": (_fence,),
         "$": (_math,),
         "\\": (_math,),
-        "=": (_underline,),
-        "|": (_delimiter,),
-        ":": (_delimiter,),
-        "-": (_underline, _delimiter, _rule, _item),
+        "-": (_rule, _item),
         "*": (_rule, _item),
         "_": (_rule,),
         "+": (_item,),
         **dict.fromkeys("0123456789", (_item,)),
+    }
+    #: The same where a paragraph would go on.
+    _RULES_BELOW_TEXT: ClassVar[dict[str, tuple[Callable[[Reader, _Start], Line | _Verdict], ...]]] = {
+        **_RULES,
+        "=": (_underline,),
+        "|": (_delimiter,),
+        ":": (_delimiter,),
+        "-": (_underline, _delimiter, _rule, _item),
     }

@@ -22,11 +22,14 @@ class Containers:
     @property
     def has_undrawn(self) -> bool:
         """Whether a marker has not been shown yet."""
-        return any(_is_undrawn(container) for container in self.open)
+        return self.has_undrawn_from(0)
 
     def has_undrawn_from(self, depth: int) -> bool:
         """Whether a marker has not been shown yet of a container behind the first `depth`."""
-        return any(_is_undrawn(container) for container in self.open[depth:])
+        for container in self.open[depth:] if depth else self.open:
+            if isinstance(container, Item) and not container.is_drawn:
+                return True
+        return False
 
     def begin(self, line: Line) -> None:
         """Open the containers of a line."""
@@ -48,8 +51,9 @@ class Containers:
     def end(self, count: int) -> None:
         """Close all but the first `count`."""
         del self.open[count:]
-        for depth in [depth for depth in self._lists if depth > count]:
-            del self._lists[depth]
+        if self._lists:
+            for depth in [depth for depth in self._lists if depth > count]:
+                del self._lists[depth]
 
     def _number(self, item: Item, depth: int) -> None:
         """Give an item its number in the list, and what is drawn before it."""
@@ -79,8 +83,6 @@ class Containers:
 
     def hanging(self, depth: int | None = None) -> str:
         """What stands before a row that is not the first one in the containers, or in the first `depth` of them."""
+        if not self.open:
+            return ""
         return "".join(_BAR if isinstance(one, Quote) else " " * most_columns(one.lead) for one in self.open[:depth])
-
-
-def _is_undrawn(container: Container) -> bool:
-    return isinstance(container, Item) and not container.is_drawn

@@ -7,7 +7,6 @@ that does not fit moves down whole; one that is longer than a row is broken at t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from streaming_chat.markdown.atoms import BREAK, Atom
 from streaming_chat.markdown.inline import Inline
@@ -15,15 +14,9 @@ from streaming_chat.markdown.links import Definitions
 from streaming_chat.markdown.rows import Piece, RowWriter
 from streaming_chat.text.widths import char_columns, has_marks, is_extension, is_mark, may_part, most_columns
 
-
-class _Break(NamedTuple):
-    """A place at which a row can be broken."""
-
-    #: The first atom that is not on the row, and how many blanks fall away.
-    first: int
-    skip: int
-    #: The place in the source of what would be the first on the next row.
-    following: int
+#: A place at which a row can be broken: the first atom that is not on the row, how many blanks fall away, and the place in
+#: the source of what would be the first on the next row.
+_Break = tuple[int, int, int]
 
 
 class Flow:
@@ -44,8 +37,8 @@ class Flow:
         self._prefix_of_next = prefix
         #: What stands before the row of the cursor.
         self.prefix = prefix()
-        self._margin = _columns(self.prefix)
-        self._width = rows.width  # Of the present row: a terminal that has changed counts from the next one on.
+        self._limit = 1
+        self._measure()
         self._pieces: list[Piece] = list(self.prefix)
         self._columns = 0
         self._has_marks = self._has_break = False
@@ -67,45 +60,53 @@ class Flow:
     def show(self) -> None:
         """Bring the row of the cursor up to date."""
         pieces = self._pieces
-        end = len(pieces)
-        while end > len(self.prefix) and not pieces[end - 1].text.strip(" "):
+        rows = self._rows
+        end, first = len(pieces), len(self.prefix)
+        while end > first and not pieces[end - 1].text.strip(" "):
             end -= 1
-        self._rows.show(pieces[:end], 0 if self._is_stale else self._rows.shown)
-        self._is_stale = False
+        shown = rows.shown
+        if self._is_stale or shown > end:
+            rows.show(pieces[:end], 0 if self._is_stale else shown)
+            self._is_stale = False
+        elif shown < end:
+            rows.show_more(pieces[shown:end])
 
     def retract(self) -> None:
         """Take the text off the screen again."""
         self.inline.atoms.clear()
-        self._changed(True)
+        self._changed(None)
         self._rows.show([])
 
     def break_row(self) -> None:
         """Leave the row as it is and go on below."""
         self._freeze(len(self.inline.atoms))
 
-    @property
-    def _limit(self) -> int:
-        return max(1, self._width - self._margin)
+    def _measure(self) -> None:
+        """Take the columns of the present row: a terminal that has changed counts from the next one on."""
+        self._limit = max(1, self._rows.width - _columns(self.prefix))
 
     def _room(self) -> int:
         return self._limit - self._columns
 
-    def _changed(self, all_of_them: bool) -> None:
-        atoms = self.inline.atoms
-        if all_of_them:
+    def _changed(self, appended: Atom | None) -> None:
+        if appended is None:
+            has_atoms = bool(self.inline.atoms)
             self._rebuild()
+            if not has_atoms:
+                return
         else:
-            self._take(atoms[-1])
-        if atoms and (all_of_them or self._has_break or atoms[-1].text != " "):
-            while self._break_once():
-                pass
+            self._take(appended)
+            if appended.text == " " and not self._has_break:
+                return
+        while (self._has_break or self._columns > self._limit - self._has_marks) and self._break_once():
+            pass
 
     def _break_once(self) -> bool:
-        """Begin a new row where the text has a line end or the row is too long; False when there is nothing to do."""
+        """Begin a new row, as the text has a line end or the row is too long; False when there is nothing to do."""
         if self._has_break:
             self._freeze([atom.text for atom in self.inline.atoms].index(BREAK), skip=1)
             return True
-        return self._columns > self._limit - self._has_marks and self._wrap()
+        return self._wrap()
 
     def _rebuild(self) -> None:
         self._is_stale = True
@@ -129,12 +130,14 @@ class Flow:
         return atom.text[self._offset :] if index == self._begun else atom.text
 
     def _take(self, atom: Atom) -> None:
-        if atom.text == BREAK:
+        text = atom.text
+        if text == BREAK:
             self._has_break = True
-        elif atom.text and (atom.text != " " or self._columns):  # A row does not begin with a blank.
-            self._pieces.append(Piece(atom.text, atom.style, atom.address))
+        elif text and (text != " " or self._columns):  # A row does not begin with a blank.
+            self._pieces.append(Piece(text, atom.style, atom.address))
             self._columns += atom.columns
-            self._has_marks = self._has_marks or atom.has_marks
+            if atom.has_marks:
+                self._has_marks = True
 
     def _wrap(self) -> bool:
         """Break the row, which is too long; or settle what stands in the way. False when nothing is to be done."""
@@ -142,19 +145,20 @@ class Flow:
         bracket = self.inline.open_bracket
         found: _Break | None = None
         for one in self._breaks():
-            if bracket is not None and one.following > bracket:
+            if bracket is not None and one[2] > bracket:
                 if found is None:
-                    return self._settle_brackets(one.following)
+                    return self._settle_brackets(one[2])
                 break
             found = one
         if found is None:
             return self._break_word() if bracket is None else self._settle_brackets(None)
-        if self.inline.make_text(atoms[: found.first]):
+        first, skip, _ = found
+        if self.inline.make_text(atoms[:first]):
             self._rebuild()
             return True
-        if found.first + found.skip >= len(atoms):
+        if first + skip >= len(atoms):
             return False  # Only blanks are over the edge.
-        self._freeze(found.first, skip=found.skip)
+        self._freeze(first, skip=skip)
         return True
 
     def _settle_brackets(self, before: int | None) -> bool:
@@ -165,32 +169,30 @@ class Flow:
 
     def _breaks(self) -> Iterator[_Break]:
         """The places at which the row can be broken, from left to right."""
-        limit = self._limit
+        limit, begun = self._limit, self._begun
         columns = marks = 0
         before = ""
         opening = -1
-        for index, atom in enumerate(self.inline.atoms):
+        atoms = self.inline.atoms
+        for index, atom in enumerate(atoms):
             if columns > limit - marks:
                 return
-            text = self._text(index, atom)
+            text = atom.text if index != begun else atom.text[self._offset :]
             if text == " ":
                 if not columns:
                     continue
-                yield self._break_at_blank(index, atom)
+                yield index, 1, (atoms[index + 1] if index + 1 < len(atoms) else atom).place
             elif text:
                 if before and columns and may_part(before[-1], text[0]):
                     # What opens something goes with it.
-                    yield _Break(index if opening < 0 else opening, 0, atom.place)
+                    yield index if opening < 0 else opening, 0, atom.place
                 before, opening = text, -1
             elif opening < 0 and self.inline.opens(atom):
                 opening = index
-            is_begun = index == self._begun
-            columns += most_columns(text) if is_begun else atom.columns
-            marks = marks or int(has_marks(text) if is_begun else atom.has_marks)
-
-    def _break_at_blank(self, index: int, blank: Atom) -> _Break:
-        atoms = self.inline.atoms
-        return _Break(index, 1, atoms[index + 1].place if index + 1 < len(atoms) else blank.place)
+            if index == begun:
+                columns, marks = columns + most_columns(text), marks or int(has_marks(text))
+            else:
+                columns, marks = columns + atom.columns, marks or int(atom.has_marks)
 
     def _freeze(self, index: int, *, skip: int = 0) -> None:
         """The first `index` atoms stay where they are; behind `skip` more, which fall away, the next row begins."""
@@ -254,8 +256,7 @@ class Flow:
         self._rows.show(pieces, 0)
         self.is_on_one_row = False
         self.prefix = self._prefix_of_next()
-        self._margin = _columns(self.prefix)
-        self._width = self._rows.width
+        self._measure()
         if is_full and not self.prefix:
             # The terminal does it itself, and what is copied from it is one word.
             self._rows.wrap()

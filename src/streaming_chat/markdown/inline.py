@@ -29,8 +29,8 @@ _NO_EDGE: Final = 1 << 30
 class Inline:
     """One text. After `feed` or `end`, `atoms` is what is seen of it from the place on that `freeze` was told of last.
 
-    `changed` is called behind each atom (False), and when atoms have changed (True); it may freeze. `room` tells how many
-    columns are left on the row. `definitions` has the addresses of labels. `style` is that of all of the text.
+    `changed` is called with each atom behind the last one, and with None when atoms have changed; it may freeze. `room` is
+    asked for the columns that are left on the row. `definitions` has the addresses of labels. `style` is that of all of it.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Inline:
         definitions: Definitions,
         *,
         style: int = 0,
-        changed: Callable[[bool], None] = lambda _all: None,
+        changed: Callable[[Atom | None], None] = lambda _appended: None,
         room: Callable[[], int] = lambda: _NO_EDGE,
     ) -> None:
         self._reading = Reading(style, changed, room)
@@ -101,7 +101,7 @@ class Inline:
                 reading.facts[atom.place] = Fact(FactKind.TEXT, atom.place + run.length)
         reading.state.delimiters.give_up()
         reading.restyle()
-        reading.changed(True)
+        reading.changed(None)
 
     def _end_spans(self) -> None:
         """A code span and an autolink without an end are text, and what is behind them is read as such."""
@@ -131,7 +131,7 @@ class Inline:
         """Give all that can still be changed another style."""
         self._reading.style = style
         self._reading.restyle()
-        self._reading.changed(True)
+        self._reading.changed(None)
 
     # Guesses ----------------------------------------------------------------------------------------------------------
 
@@ -283,4 +283,4 @@ class Inline:
                 return
             except Again:
                 self._read_as_it_came()
-                reading.changed(True)
+                reading.changed(None)

@@ -53,9 +53,16 @@ class InlineReader:
         # Nothing that is known before an atom is appended holds behind it: a freeze may have come between.
         while (at := reading.done) < (end := len(reading.source) if limit is None else limit):
             # Of a plain text nothing is open, and nothing is known.
-            if reading.is_plain and (word := _PLAIN.match(reading.source, at, end)):
-                reading.add_word(at, word.end())
-            elif not self._step(at, end):
+            if reading.is_plain:
+                source = reading.source
+                # At the end of the text, what follows is "", and the blank waits.
+                if source[at] == " " and source[at + 1 : at + 2] not in BLANK:
+                    reading.add_text(" ", at, at + 1)
+                    continue
+                if word := _PLAIN.match(source, at, end):
+                    reading.add_word(at, word.end())
+                    continue
+            if not self._step(at, end):
                 return
         closed = reading.state.closed
         if reading.is_over and closed is not None and closed[1] == reading.done - 1:

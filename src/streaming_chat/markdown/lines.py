@@ -11,6 +11,9 @@ from streaming_chat.markdown.links import Definitions
 class LineKind(Enum):
     """What a line is; some are also what stands in the innermost container when a line begins."""
 
+    # Each is one object. The hash of `Enum` is computed of the name, by a call, whenever a line is dispatched.
+    __hash__ = object.__hash__
+
     BLANK = auto()
     #: Nothing behind the markers of containers that begin.
     NOTHING = auto()
@@ -47,7 +50,7 @@ class ListKind:
     number: int
 
 
-@dataclass
+@dataclass(slots=True)
 class Item:
     """A list item. `width` is how far its content is indented in the source, `kind` the list and the number it claims."""
 
@@ -65,7 +68,7 @@ class Item:
 Container = Quote | Item
 
 
-@dataclass
+@dataclass(slots=True)
 class Line:
     """What a line is. `content` is its text so far, behind all markup."""
 
@@ -81,7 +84,7 @@ class Line:
     indent: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Leaf:
     """What stands in the innermost container when the line begins."""
 

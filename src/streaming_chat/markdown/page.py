@@ -110,7 +110,8 @@ class Page:
 
     def room(self, prefix: list[Piece]) -> int:
         """The columns behind `prefix`."""
-        return max(1, self.rows.width - sum(most_columns(piece.text) for piece in prefix))
+        width = self.rows.width
+        return max(1, width - sum(most_columns(piece.text) for piece in prefix)) if prefix else width
 
     def _bars(self, text: str) -> list[Piece]:
         bars = "".join(piece.text for piece in self._margin(text)).rstrip()
@@ -118,5 +119,7 @@ class Page:
 
     def _margin(self, text: str) -> list[Piece]:
         """What stands before a row: of deep nesting only as much as leaves half of the row to the text."""
+        if not text:
+            return []
         text = text[max(0, len(text) - self.rows.width // 2) :]
         return [Piece(text, FAINT)] if text else []

@@ -36,11 +36,13 @@ class Paragraph(Block):
         self._is_in_first_line = True
         #: What stands before a line that may be the head of a table, and is shown as such; None for others.
         self._first: list[Piece] | None = None
+        #: The text on the page; None for as long as the line is shown as such a head.
+        self._flow: Flow | None = None
         page.start_row()
         if line.content.startswith("|"):
             self._first = page.prefix()
         else:
-            page.start_flow()
+            self._flow = page.start_flow()
         self.feed(line.content)
 
     @property
@@ -57,16 +59,17 @@ class Paragraph(Block):
         """Show more of the present line."""
         if self._is_one_line:
             self._line.add(text)
-        if self._first is None:
+        if self._flow is not None:
             self._flow.feed(text)
-        elif self._line.size > max(_LONGEST_HEAD, 2 * self._page.rows.width):
+        elif self._first is not None and self._line.size > max(_LONGEST_HEAD, 2 * self._page.rows.width):
             self.settle()
-        else:
+        elif self._first is not None:
             self._line.show(self._first)
 
     def go_on(self, line: Line) -> None:
         """Another line begins."""
         self._is_one_line = False
+        assert self._flow is not None
         self._flow.feed("\n")
         self.feed(line.content)
 
@@ -80,14 +83,14 @@ class Paragraph(Block):
 
     def end(self) -> None:
         """Another block begins, or the text is over."""
-        if self._first is None:
+        if self._flow is not None:
             self._flow.end()
 
     def before_resize(self, columns: int) -> None:
         """The terminal is about to have so many columns. A narrower one wraps the row: where it begins is not known."""
         if columns < self._page.rows.width:
             self.settle()
-            if self._page.has_row:
+            if self._page.has_row and self._flow is not None:
                 self._flow.break_row()
 
     def settle(self) -> None:
@@ -96,19 +99,16 @@ class Paragraph(Block):
             return
         first = iter([self._first])
         self._first = None
-        self._page.start_flow(prefix=lambda: next(first, None) or self._page.prefix()).feed(self._line.text)
+        self._flow = self._page.start_flow(prefix=lambda: next(first, None) or self._page.prefix())
+        self._flow.feed(self._line.text)
         if self._is_in_first_line:
             self._is_one_line = False
 
     def underline(self, level: int) -> None:
         """The line below it makes a heading of it."""
+        assert self._flow is not None
         self._flow.inline.restyle(heading_style(level))
         self._flow.end()
-
-    @property
-    def _flow(self) -> Flow:
-        assert self._page.flow is not None
-        return self._page.flow
 
 
 class Heading(Block):

@@ -27,11 +27,11 @@ class Mark(NamedTuple):
 class Reading:
     """One text, as far as it is there and has been read. The readers of its markup share it.
 
-    `changed` is called behind each atom (False), and when atoms have changed (True). `room` tells how many columns are left
-    on the row. `style` is that of all of the text.
+    `changed` is called with each atom behind the last one, and with None when atoms have changed. `room` tells how many
+    columns are left on the row. `style` is that of all of the text.
     """
 
-    def __init__(self, style: int, changed: Callable[[bool], None], room: Callable[[], int]) -> None:
+    def __init__(self, style: int, changed: Callable[[Atom | None], None], room: Callable[[], int]) -> None:
         self.atoms: list[Atom] = []
         self.style = style
         self.changed = changed
@@ -56,34 +56,37 @@ class Reading:
         """An atom of visible text."""
         state = self.state
         if state.images:
-            style &= ~CODE
-        atom = Atom(text, at, style)
-        atom.has_spans = atom.has_spans and not state.images
-        atom.style = style | self.style | (state.counts.style if atom.has_spans else 0)
+            atom = Atom(text, at, style & ~CODE)
+            atom.has_spans = False
+            atom.style |= self.style
+        else:
+            atom = Atom(text, at, style)
+            atom.style |= self.style | state.counts.style if atom.has_spans else self.style
         state.before = self.source[end - 1]
-        self.append(atom, end)
+        self.atoms.append(atom)
+        self.done = end
+        if not self.is_silent:
+            self.changed(atom)
 
     def add_word(self, at: int, end: int, style: int = 0) -> None:
         """An atom of a word, or of a part of it: what is decided at the edge of a row is decided at the character there."""
-        text = self.fitted(self.source[at:end])
-        self.add_text(text, at, at + len(text), style)
+        text = self.source[at:end]
+        # A character has two columns at most.
+        if not self.is_silent and 2 * len(text) > (room := self._room()):
+            text = _fitted(text, room)
+            end = at + len(text)
+        self.add_text(text, at, end, style)
 
     def append(self, atom: Atom, end: int, *, all_changed: bool = False) -> None:
         """The source has been read up to `end`, and `atom` is what came of it."""
         self.atoms.append(atom)
         self.done = end
         if not self.is_silent:
-            self.changed(all_changed)
+            self.changed(None if all_changed else atom)
 
     def fitted(self, text: str) -> str:
         """As much of a word as fits on the row, and the character that does not."""
-        if self.is_silent:
-            return text
-        room = self._room()
-        # A character has two columns at most.
-        if 2 * len(text) <= room or most_columns(text) <= room:
-            return text
-        return text[: fitting(text, max(0, room)) + 1]
+        return text if self.is_silent else _fitted(text, self._room())
 
     def has_room(self, columns: int) -> bool:
         """Whether fewer than the columns that are left would be taken."""
@@ -170,7 +173,8 @@ class Reading:
         del self.atoms[:index]
         for atom in self.atoms:
             atom.place -= cut
-        self.state.shift(cut)
+        if not self.is_plain:
+            self.state.shift(cut)
         settled, bracketed = self.marks
         self.marks = (_moved(settled, cut, index), _moved(bracketed, cut, index))
 
@@ -190,6 +194,11 @@ class Reading:
     def bracket_is_text(self, place: int) -> None:
         """The bracket at `place` is text, whatever comes."""
         self.facts[place] = Fact(FactKind.TEXT, place + (2 if self.source[place] == "!" else 1))
+
+
+def _fitted(text: str, room: int) -> str:
+    """As much of a word as fits into the columns that are left, and the character that does not."""
+    return text if most_columns(text) <= room else text[: fitting(text, max(0, room)) + 1]
 
 
 def _moved(mark: Mark | None, cut: int, index: int) -> Mark | None:

@@ -53,7 +53,8 @@ class RowWriter:
         while same < len(shown) and same < len(row) and shown[same] == row[same]:
             same += 1
         if same == len(shown) - 1 and same < len(row) and _goes_on(shown[same], row[same]):
-            self._write([row[same]._replace(text=row[same].text[len(shown[same].text) :]), *row[same + 1 :]])
+            text, style, address = row[same]
+            self._write([Piece(text[len(shown[same].text) :], style, address), *row[same + 1 :]])
             shown[same:] = row[same:]
             return
         if same < len(shown):
@@ -63,6 +64,11 @@ class RowWriter:
             same = self._go_back(same, row)
         self._write(row[same:])
         shown.extend(row[same:])
+
+    def show_more(self, pieces: Sequence[Piece]) -> None:
+        """Write more behind what stands on the row."""
+        self._write(pieces)
+        self._shown.extend(pieces)
 
     def add(self, piece: Piece) -> None:
         """Write something more, wherever it will stand."""
@@ -80,18 +86,22 @@ class RowWriter:
 
     def take(self) -> str:
         """What is to be written."""
-        text = "".join(self._out)
-        self._out.clear()
+        out = self._out
+        if not out:
+            return ""
+        text = "".join(out)
+        out.clear()
         return text
 
     def _write(self, pieces: Sequence[Piece]) -> None:
         text, style, address = "", 0, ""
-        for piece in pieces:
-            if piece.style != style or piece.address != address:
+        for more, its_style, its_address in pieces:
+            if its_style != style or its_address != address:
                 if text:
                     self._out.append(self._palette.painted(text, style, address))
-                text, style, address = "", piece.style, piece.address
-            text += piece.text
+                text, style, address = more, its_style, its_address
+            else:
+                text += more
         if text:
             self._out.append(self._palette.painted(text, style, address))
 
@@ -121,4 +131,4 @@ def _is_cut_otherwise(shown: Sequence[Piece], pieces: Sequence[Piece]) -> bool:
 
 
 def _goes_on(shown: Piece, piece: Piece) -> bool:
-    return shown[1:] == piece[1:] and piece.text.startswith(shown.text)
+    return shown.style == piece.style and shown.address == piece.address and piece.text.startswith(shown.text)

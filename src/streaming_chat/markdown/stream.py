@@ -67,14 +67,22 @@ class MarkdownStream:
 
     def feed(self, text: str) -> str:
         """More of the text; what to write for it."""
+        if self._after_cr or "\r" in text:
+            text = self._without_returns(text)
+        if len(text) <= _MOST_AT_ONCE:
+            self._feed(text)
+        else:
+            for place in range(0, len(text), _MOST_AT_ONCE):
+                self._feed(text[place : place + _MOST_AT_ONCE])
+        return self._rows.take()
+
+    def _without_returns(self, text: str) -> str:
+        """`text`, with every line end as a line feed."""
         if text:
             if self._after_cr:
                 text = text.removeprefix("\n")
             self._after_cr = text.endswith("\r")
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        for place in range(0, len(text), _MOST_AT_ONCE):
-            self._feed(text[place : place + _MOST_AT_ONCE])
-        return self._rows.take()
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def finish(self) -> str:
         """The text is over; what is left to write."""
@@ -95,11 +103,12 @@ class MarkdownStream:
                 at = self._feed_head(text, at)
                 continue
             end = text.find("\n", at)
-            piece = text[at:] if end < 0 else text[at:end]
-            if piece and self._block is not None:
-                self._block.feed(piece)
             if end < 0:
+                if self._block is not None:
+                    self._block.feed(text[at:] if at else text)
                 return
+            if end > at and self._block is not None:
+                self._block.feed(text[at:end])
             self._end_line()
             at = end + 1
 
@@ -107,6 +116,7 @@ class MarkdownStream:
 
     def _feed_head(self, text: str, at: int) -> int:
         """Take characters until it is decided what the line is; where the rest begins."""
+        head = self._head
         while at < len(text):
             char = text[at]
             at += 1
@@ -114,10 +124,10 @@ class MarkdownStream:
                 self._decide(is_whole=True)
                 self._end_line()
                 return at
-            if self._head.add(char):
+            if head.add(char):
                 if self._decide(is_whole=False):
                     return at
-                self._head.was_looked_at()
+                head.was_looked_at()
         return at
 
     def _decide(self, *, is_whole: bool) -> bool:
@@ -125,18 +135,19 @@ class MarkdownStream:
         line = Reader(self._page.containers.open, self._leaf, self._head.text, is_whole=is_whole).read()
         if line is None:
             return False
-        if line.kind is not LineKind.DELIMITER:
+        kind = line.kind
+        if self._block is not None and kind is not LineKind.DELIMITER:
             self._settle()
         if not line.content.startswith("["):
             self._definition_lines.follows_shown = False
-        if line.kind is LineKind.UNDECIDED:
+        if kind is LineKind.UNDECIDED:
             self._show_undecided(line)
             return False
-        if line.kind is LineKind.IN_FENCE and self._is_as_it_came:
+        if kind is LineKind.IN_FENCE and self._is_as_it_came:
             line.content = self._head.raw
         self._head.clear()
         self._is_in_line = True
-        self._BEGINS[line.kind](self, line)
+        self._BEGINS[kind](self, line)
         return True
 
     @property

@@ -23,6 +23,8 @@ WIDE: Final = (
 #: U+FE0F makes an emoji of a text character, and with it, on some terminals, two columns of one.
 _SELECTOR: Final = "\ufe0f"
 _WIDE: Final = re.compile(f"[{WIDE}]")
+#: No character before this one is.
+_FIRST_WIDE: Final = "\u1100"
 #: What no row begins with, and what none ends with.
 _NOT_FIRST: Final = frozenset("、。，．！？：；…）」』】〉》”’%!?,.:;)]}ー々\u200d\ufe0f\u20e3")
 _NOT_LAST: Final = frozenset("（「『【〈《“‘([{\u200d")
@@ -85,7 +87,9 @@ def is_wide(char: str) -> bool:
 
 def may_part(last: str, first: str) -> bool:
     """Whether a row may end with one character and the next begin with the other, without a blank between."""
-    if not (is_wide(last) or is_wide(first)) or first in _NOT_FIRST or last in _NOT_LAST:
+    if (last < _FIRST_WIDE and first < _FIRST_WIDE) or not (is_wide(last) or is_wide(first)):
+        return False
+    if first in _NOT_FIRST or last in _NOT_LAST:
         return False
     if is_extension(first):
         return False
