@@ -210,6 +210,8 @@ def test_reasoning_is_an_event_of_its_own(ask, server):
         (("hi",), {"retries": -1}),
         (("hi",), {"stream": False}),
         (("hi",), {"base_url": 5}),
+        (("hi",), {"base_url": ""}),
+        (("hi",), {"model": ""}),
         (("hi",), {"system": 3}),
         (("hi",), {"api_key": b"sk"}),
         (("hi",), {"model": None}),
@@ -268,6 +270,30 @@ def test_after_close_there_is_nothing_more(ask, server):
     running.close()
     assert list(running) == []
     assert isinstance(running.turn.error, ConnectionCut)
+
+
+@pytest.mark.parametrize("key", ["ké", "a b", "a\r\nX-Evil: 1"])
+def test_a_damaged_key_is_named_as_what_it_is(ask, server, key):
+    with pytest.raises(CredentialsError) as caught:
+        ask(api_key=key)
+    assert key not in str(caught.value)
+    assert server.chats == []
+
+
+def test_an_error_holds_nothing_that_holds_the_key(ask, server):
+    server.play(http_error(401, {}))
+    with pytest.raises(CredentialsError) as caught:
+        list(ask(api_key=KEY))
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+def test_a_stream_that_is_dropped_closes_its_connection(ask, server):
+    server.play([*answer(["a"], done=False, finish_reason=None)[:-1], Hang()])
+    running = ask()
+    while not isinstance(next(running), TextDelta):
+        pass
+    del running
+    assert server.wait_for_close(server.exchanges[-1]) > 0
 
 
 def test_openai_without_a_key_is_an_error(monkeypatch):

@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
 
@@ -94,6 +95,8 @@ def stream(  # noqa: PLR0913 # the fields of a request, each by its name
     # The key of the environment does not follow an address in the code, unless it is OpenAI's or the environment's own.
     is_users = address in (of_environment, _OPENAI)
     key = os.environ.get(_KEY_VARIABLE) if api_key is None and is_users else api_key
+    if base_url == "" or not model.strip():
+        raise _invalid("base_url" if base_url == "" else "model", "must not be empty")
     endpoint = Endpoint(address, key or "", _KEY_VARIABLE, timeout)
     _check(endpoint, insecure_http=insecure_http)
     _check_fields(fields)
@@ -162,6 +165,11 @@ class AnswerStream(Iterator[Event]):
         self._waiting.clear()
         self._error = None
 
+    def __del__(self) -> None:
+        """Close the connection of a stream that was dropped."""
+        with suppress(Exception):
+            self.close()
+
     def _read(self) -> None:
         """Wait for what comes next."""
         if self._batches is None:
@@ -186,6 +194,9 @@ class AnswerStream(Iterator[Event]):
             self._batches.close()
         events, self._turn = self._run.finish(error=error, interrupted=interrupted)
         self._error = self._turn.error
+        if self._error is not None:
+            # What it was made of can hold the request's headers, and with them the key.
+            self._error.__cause__ = self._error.__context__ = None
         self._waiting += events
         self._provider.close()
 
@@ -198,6 +209,10 @@ def _check(endpoint: Endpoint, *, insecure_http: bool) -> None:
         host = ""
     if not host or not endpoint.base_url.startswith(("https://", "http://")):
         raise UsageError(f"base_url must be an http or https URL, not {endpoint.base_url!r}", kind=Kind.BASE_URL)
+    if not (endpoint.api_key.isascii() and endpoint.api_key.isprintable() and " " not in endpoint.api_key):
+        raise CredentialsError(
+            "the key has a character that no key has", kind=Kind.KEY_DAMAGED, key_variable=endpoint.key_variable
+        )
     if endpoint.api_key and endpoint.is_exposed and not insecure_http:
         raise UsageError(
             f"the key would travel to {endpoint.host} over http://, where others can read it", kind=Kind.KEY_EXPOSED

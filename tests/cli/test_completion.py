@@ -30,6 +30,10 @@ CASES = [
     ("streaming-chat config ", {"trust", "untrust"}, set()),
     ("streaming-chat history list --outcome com", {"complete"}, set()),
     ("streaming-chat --ca fil", {"file.pem"}, set()),
+    ("streaming-chat help his", {"history"}, {"export"}),
+    ("streaming-chat --reasoning=s", {"show"}, {"history"}),
+    ("streaming-chat -qm gpt", {"gpt-4o"}, {"history"}),
+    ("streaming-chat completion bash ", set(), {"bash", "zsh"}),
     ("streaming-chat hello his", set(), {"history"}),
     ("streaming-chat -- his", set(), {"history"}),
 ]
@@ -79,10 +83,10 @@ def test_bash_offers(scripts: World, line: str, offered: set[str], not_offered: 
 
 @pytest.mark.parametrize(("line", "offered", "not_offered"), [case for case in CASES if " -- " not in case[0]])
 def test_fish_offers(scripts: World, line: str, offered: set[str], not_offered: set[str]) -> None:
-    if line == "streaming-chat hello his":
-        not_offered = set()  # Fish does not tell a prompt's word from a command's place.
+    if line in ("streaming-chat hello his", "streaming-chat completion bash "):
+        not_offered = set()  # The script for fish looks at options and commands, not at places.
     found = shell(scripts, has("fish"), "--no-config", "-c", "source script.fish; complete -C $argv[1]", line)
-    names = {row.partition("\t")[0] for row in found.splitlines()}
+    names = {row.partition("\t")[0].rpartition("=")[2] for row in found.splitlines()}
     assert offered <= names
     assert not not_offered & names
 

@@ -103,12 +103,28 @@ def test_repeated_options_before_and_after_add_up(world: World) -> None:
     assert b'{"a": 1, "b": 2}' in done.stdout
 
 
+def test_version_and_all_options_can_be_asked_for_after_a_command(world: World) -> None:
+    for before in ([], ["models"], ["history"], ["history", "list"]):
+        assert printed(world, *before, "--version").startswith("streaming-chat ")
+        assert printed(world, *before, "--help-all") == printed(world, "--help-all")
+    assert world.run("history", "list", "--").returncode == 0
+
+
+def test_help_man_and_completion_need_no_settings(world: World) -> None:
+    world.configure("model = [[")
+    for arguments in (["--help"], ["help", "models"], ["man"], ["completion", "bash"], ["history", "list", "--help"]):
+        printed(world, *arguments)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["history", "list", "--limt", "3"], "did you mean --limit?"),
         (["models", "--base-rul", "x"], "did you mean --base-url?"),
         (["history", "nothing"], "--help"),
+        (["history", "lst"], "did you mean list?"),
+        (["history", "list", "--lim", "3"], "did you mean --limit?"),
+        (["history", "list", "--nonsense"], "`streaming-chat history list --help`"),
         (["config", "nothing"], "takes no 'nothing'"),
     ],
 )

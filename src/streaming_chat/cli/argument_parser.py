@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 from streaming_chat.config.spelling import nearest
 from streaming_chat.core.errors import OutputClosed, OutputFailed, UsageError
+
+#: What argparse says of an action that does not exist.
+_CHOICE: Final = re.compile(r"invalid choice: '([^']*)'")
 
 #: What a value is, for completion: a path of a file or a folder, or a name that `models` has listed.
 FILE: Final = "file"
@@ -40,7 +44,10 @@ class ArgumentParser(argparse.ArgumentParser):
         if unknown.startswith("-"):
             meant = nearest(unknown, list(self.flags()))
             raise UsageError(f"unknown option {unknown}", self.hint_for(meant))
-        raise UsageError(message, f"`{self.prog} --help` shows how it is used")
+        chosen = _CHOICE.search(message)
+        meant = nearest(chosen[1], list(self.actions())) if chosen else None
+        where = f"`{self.prog} --help` shows how it is used"
+        raise UsageError(message, f"did you mean {meant}? {where}" if meant else where)
 
     def hint_for(self, meant: str | None) -> str:
         """Return the hint about an unknown option; `meant` is the nearest one, where there is one."""

@@ -87,7 +87,7 @@ def _for_bash_and_zsh(template: str, names: Path) -> str:
     values = [(" ".join(one.words), argument) for one in found for argument in one.options if argument.metavar]
     values += [("*", argument) for argument in everywhere if argument.metavar]
     positional = [
-        (f"{shlex.quote(' '.join(one.words))}:{'*' if argument is one.positional[-1] else place}", argument)
+        (f"{shlex.quote(' '.join(one.words))}:{'*' if argument.is_repeated else place}", argument)
         for one in found
         for place, argument in enumerate(one.positional)
     ]
@@ -128,9 +128,10 @@ def _case(patterns: str, completion: str | tuple[str, ...] | None) -> str:
 # What both shells share: which command and action the line up to the cursor has, and what completes its last word.
 _COMMON = r"""
 @FUNCTION@_line() {
-  # Sets command, action, previous, current, ended, and place, the number of words after the command and its action.
+  # Sets command, action, previous, current, ended, assigned (--option=value) and place, the number of words after the
+  # command and its action.
   local word skip=
-  command= action= previous= ended= place=0
+  command= action= previous= ended= assigned= place=0
   current=${1##*[[:space:]]}
   set -f
   for word in ${1%"$current"}; do
@@ -140,6 +141,11 @@ _COMMON = r"""
     case $word in
       --) ended=1 ;;
       @WITH_VALUE@) skip=1 ;;
+      --*) ;;
+      -??*)
+        # Short options in one word: a value belongs to the last one.
+        previous=-${word#"${word%?}"}
+        case $previous in @WITH_VALUE@) skip=1 ;; esac ;;
       -*) ;;
       *)
         if [ -n "$ended" ]; then :
@@ -154,6 +160,9 @@ _COMMON = r"""
     esac
   done
   set +f
+  case $current in
+    --*=*) previous=${current%%=*} current=${current#*=} assigned=1 ;;
+  esac
 }
 
 @FUNCTION@_kind() {
@@ -189,7 +198,7 @@ _BASH = (
     + _COMMON
     + r"""
 @FUNCTION@() {
-  local line=${COMP_LINE:0:COMP_POINT} first=1 command action previous current ended place kind reply word prefix
+  local line=${COMP_LINE:0:COMP_POINT} first=1 command action previous current ended assigned place kind reply word prefix
   COMPREPLY=()
   @FUNCTION@_line "$line"
   @FUNCTION@_kind
@@ -226,8 +235,9 @@ _ZSH = (
 }
 
 @FUNCTION@() {
-  local first=1 command action previous current ended place kind reply
+  local first=1 command action previous current ended assigned place kind reply
   @FUNCTION@_read "${words[1,CURRENT-1]} $PREFIX"
+  [ -z "$assigned" ] || compset -P '*='
   case $kind in
     file) _files ;;
     folder) _files -/ ;;

@@ -63,6 +63,11 @@ class Context:
         return Output.of("stdout", color=self.has_color)
 
     @cached_property
+    def plain_output(self) -> Output:
+        """Standard output for what has no colour, and does not depend on the settings: they may be damaged."""
+        return Output.of("stdout", color=False)
+
+    @cached_property
     def standard_input(self) -> StandardInput:
         """Standard input."""
         return StandardInput(

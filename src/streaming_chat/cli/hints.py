@@ -86,7 +86,7 @@ HINTS: Final[Mapping[Kind, Hint]] = {
     Kind.KEY_FORBIDDEN: Hint(_with_key("the key in {key_variable}", " may not do this: check its rights and its project")),
     Kind.KEY_EXPOSED: Hint("use https:// in --base-url; --insecure-http sends it all the same"),
     Kind.QUOTA: Hint("look at your plan and billing; waiting does not help"),
-    Kind.RATE_LIMIT: Hint(_rate_limit),
+    Kind.RATE_LIMIT: Hint(_rate_limit, lambda facts: f"{_rate_limit(facts)}; /retry asks again"),
     Kind.MODEL_NOT_FOUND: Hint(
         "`streaming-chat models` lists the models of this endpoint; choose one with --model",
         "/models lists the models of this endpoint; choose one with /model NAME",

@@ -69,10 +69,16 @@ def parse_command(found: Command, arguments: list[str]) -> argparse.Namespace:
     if arguments and arguments[0] in actions:
         # To that parser alone: there are many options and many actions, and each costs time.
         add_global_options(actions[arguments[0]], is_hidden=True)
-    return parser.parse_args(arguments)
+    if arguments[-1:] == ["--"]:
+        arguments = arguments[:-1]
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        # Of the action, if there is one: its help lists the options.
+        actions.get(arguments[0], parser).error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
-def main_parser() -> ArgumentParser:
+def main_parser() -> _MainParser:
     """Return the parser of the global options and a prompt; options are stored as text, by name."""
     parser = _MainParser(
         prog=PROGRAM, usage=f"{PROGRAM} [OPTIONS] [PROMPT ...]", argument_default=argparse.SUPPRESS, add_help=False
@@ -104,6 +110,10 @@ def _global_flags() -> dict[str, bool]:
 def add_global_options(parser: ArgumentParser, *, is_hidden: bool = False) -> None:
     """Add the options of config/options.py, but for flags that the parser has; with `is_hidden` help does not show them."""
     own = parser.flags()
+    if is_hidden:
+        version = f"{PROGRAM} {__version__}"
+        parser.add_argument("--version", action="version", version=version, help=argparse.SUPPRESS)
+        parser.add_argument("--help-all", action=_FullHelp, help=argparse.SUPPRESS)
     for name, option in OPTIONS.items():
         flags = [flag for flag in option.flags if flag not in own]
         if not flags:
@@ -146,7 +156,7 @@ def checked(parse_value: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 class _MainParser(ArgumentParser):
-    """The parser of the global options, with pages of help of their own."""
+    """The parser of the global options, with pages of help of its own."""
 
     #: Whether the page has all options, or the most used ones.
     is_full = False
@@ -170,9 +180,9 @@ class _FullHelp(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         """Print it."""
-        if isinstance(parser, _MainParser):
-            parser.is_full = True
-        parser.print_help()
+        main = main_parser()
+        main.is_full = True
+        main.print_help()
         parser.exit()
 
 

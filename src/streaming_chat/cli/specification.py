@@ -26,6 +26,8 @@ class Argument:
     help: str
     completion: str | tuple[str, ...] | None = None
     group: str = ""
+    #: Whether a positional argument may be given several times.
+    is_repeated: bool = False
 
     @property
     def invocation(self) -> str:
@@ -56,9 +58,9 @@ class Specification:
     @property
     def usage(self) -> str:
         """How it is called."""
-        values = [one.metavar or "" for one in self.positional]
+        values = [f"[{one.metavar} ...]" if one.is_repeated else f"[{one.metavar}]" for one in self.positional]
         parts = [PROGRAM, *self.words, *(["ACTION"] if self.actions else []), *(["[OPTIONS]"] if self.options else [])]
-        return " ".join([*parts, *(f"[{value} ...]" for value in values)])
+        return " ".join([*parts, *values])
 
 
 #: Options of the program itself, beside those of the table.
@@ -100,4 +102,5 @@ def _argument(parser: ArgumentParser, action: argparse.Action) -> Argument:
     metavar = action.metavar if isinstance(action.metavar, str) else None
     text = (action.help or "").replace("%%", "%")
     completion = parser.completions.get(action.dest)
-    return Argument(tuple(action.option_strings), metavar if has_value else None, text, completion)
+    is_repeated = action.nargs in ("*", "+")
+    return Argument(tuple(action.option_strings), metavar if has_value else None, text, completion, is_repeated=is_repeated)

@@ -49,7 +49,11 @@ def command(word: str) -> Command:
     return cast("Command", import_module(f"{__name__}.{word}"))
 
 
+def command_names() -> list[str]:
+    """Return the words of all commands, in order; no command is imported."""
+    return sorted(found.name for found in iter_modules(__path__) if found.name not in WITHOUT_WORD)
+
+
 def commands() -> list[Command]:
     """Return all commands that have a word, by name."""
-    names = sorted(found.name for found in iter_modules(__path__) if found.name not in WITHOUT_WORD)
-    return [command(name) for name in names]
+    return [command(name) for name in command_names()]

@@ -35,5 +35,5 @@ def run(context: Context) -> int:
     folder = state_folder()
     # Without a home folder there are no names, and no file of them.
     names = Path(FILE_NAME) if folder is None else folder / FILE_NAME
-    context.output.write(SHELLS[shell](names))
+    context.plain_output.write(SHELLS[shell](names))
     return ExitStatus.COMPLETE

@@ -22,10 +22,10 @@ def run(context: Context) -> int:
     from streaming_chat.cli.man_page import man_page
 
     page = man_page()
-    man = shutil.which("man") if context.output.is_terminal else None
+    man = shutil.which("man") if context.plain_output.is_terminal else None
     if man is not None:
         # What a pager does with a closed terminal or a Ctrl-C is its own business.
         subprocess.run([man, "-l", "-"], input=page.encode(), check=False)  # noqa: S603 # the system's own reader of manuals
     else:
-        context.output.write(page)
+        context.plain_output.write(page)
     return ExitStatus.COMPLETE
