@@ -28,6 +28,8 @@ class Argument:
     group: str = ""
     #: Whether a positional argument may be given several times.
     is_repeated: bool = False
+    #: Whether a positional argument must be given.
+    is_required: bool = False
 
     @property
     def invocation(self) -> str:
@@ -58,7 +60,9 @@ class Specification:
     @property
     def usage(self) -> str:
         """How it is called."""
-        values = [f"[{one.metavar} ...]" if one.is_repeated else f"[{one.metavar}]" for one in self.positional]
+        values = [one.metavar or "" for one in self.positional]
+        repeated = [f"{value} ..." if one.is_repeated else value for one, value in zip(self.positional, values, strict=True)]
+        values = [value if one.is_required else f"[{value}]" for one, value in zip(self.positional, repeated, strict=True)]
         parts = [PROGRAM, *self.words, *(["ACTION"] if self.actions else []), *(["[OPTIONS]"] if self.options else [])]
         return " ".join([*parts, *values])
 
@@ -102,5 +106,11 @@ def _argument(parser: ArgumentParser, action: argparse.Action) -> Argument:
     metavar = action.metavar if isinstance(action.metavar, str) else None
     text = (action.help or "").replace("%%", "%")
     completion = parser.completions.get(action.dest)
-    is_repeated = action.nargs in ("*", "+")
-    return Argument(tuple(action.option_strings), metavar if has_value else None, text, completion, is_repeated=is_repeated)
+    return Argument(
+        tuple(action.option_strings),
+        metavar if has_value else None,
+        text,
+        completion,
+        is_repeated=action.nargs in ("*", "+"),
+        is_required=action.nargs in (None, "+"),
+    )

@@ -23,7 +23,7 @@ _HOURS: Final = {"h": 1, "d": 24, "w": 168}
 def add_actions(parser: ArgumentParser) -> None:
     """Add the actions, the first of which is what no action means, and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    listing = _action(actions, "list", "the last turns, newest last (this is what no action means)")
+    listing = _action(actions, "list", "the last turns, newest last (default)")
     search = _action(actions, "search", "turns whose prompt or answer holds words, newest last")
     search.add_argument("words", nargs="+", metavar="WORD", help='all of them; begin* for a beginning, "in a row" in quotes')
     show = _action(actions, "show", "one turn, whole")
