@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.machinery import PathFinder
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ def command(word: str) -> Command:
 
 def command_names() -> list[str]:
     """Return the words of all commands, in order; no command is imported."""
+    from pkgutil import iter_modules  # Help needs it, an answer does not.
+
     return sorted(found.name for found in iter_modules(__path__) if found.name not in WITHOUT_WORD)
 
 
